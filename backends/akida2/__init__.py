@@ -1,0 +1,1 @@
+"""Akida 2: from the `akida2` dialect to a program."""

@@ -1,0 +1,1 @@
+"""The program file `.fbz`: schema, writer, verified reader."""

@@ -1,0 +1,1 @@
+"""cnn2snn-ir: a compiler from quantized CNNs to BrainChip Akida programs, and a simulator that runs them."""

@@ -1,0 +1,1 @@
+"""Analyses: what can be proven about a module without running it."""

@@ -1,0 +1,241 @@
+"""`akida2`: the fused hardware layers of Akida 2, with the variables that the chip holds.
+
+Integer semantics of a layer (research: QuantizeML's arithmetic as the vendor's converter maps it):
+
+    x'  = x << input_shift                              saturated to `acc`
+    a   = op(x', weights)                               saturated to `acc`
+    a   = a + (bias << bias_shift)                      saturated to `acc`
+    a   = max over the pooling window                   pool = max
+    a   = min(max(a, 0), max_value << max_value_shift)  activation = relu
+    a   = sum over height and width                     pool = average, saturated to `post_op`
+    y   = floor(a · output_scales · 2^output_shift + 1/2)   product saturated to `post_op`, result to `to`
+
+Without `to` the accumulator itself is the output.  Per-channel variables have no dimension when all channels
+share one value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+
+from cnn2snn_ir.diagnostics import Diagnostic
+from cnn2snn_ir.dialects.geometry import Padding, per_channel, spatial
+from cnn2snn_ir.dialects.qnn import ACCUMULATOR, PRODUCT, concatenated, fault
+from cnn2snn_ir.ir import F32, ElementType, Op, Tensor, TensorType, Value, attr, constant, operand, operands, si
+
+
+class Activation(StrEnum):
+    """What follows the accumulator."""
+
+    NONE = "none"
+    RELU = "relu"
+
+
+class Pool(StrEnum):
+    """Pooling inside the layer: `max` before the activation, `average` (global) after it."""
+
+    NONE = "none"
+    MAX = "max"
+    AVERAGE = "average"
+
+
+class NeuralLayer(Op, kw_only=True):
+    """What all layers with weights share."""
+
+    input_shift: Tensor | None = attr("Left shift of the inputs, one for all or one a channel.", default=None)
+    bias: Tensor | None = attr("Mantissa of the bias, one a filter.", default=None)
+    bias_shift: Tensor | None = attr("Left shift of that mantissa.", default=None)
+    activation: Activation = attr("What follows the accumulator.", default=Activation.NONE)
+    max_value: Tensor | None = attr("Mantissa of the ReLU's upper bound.", default=None)
+    max_value_shift: Tensor | None = attr("Left shift of that mantissa.", default=None)
+    output_scales: Tensor | None = attr("Unsigned mantissa of the output scale; none is 1.", default=None)
+    output_shift: Tensor | None = attr("Left shift after that product, negative to the right; none is 0.", default=None)
+    acc: ElementType = attr("Accumulator.", default=ACCUMULATOR)
+    post_op: ElementType = attr("Buffer of the scaled product and of the average's sum.", default=PRODUCT)
+    to: ElementType | None = attr("Element type of the output; none passes the accumulator on.", default=None)
+
+
+class ConvLayer(NeuralLayer, kw_only=True):
+    """What the 2-D convolutions share."""
+
+    stride: int = attr("Step in both directions.", default=1, minimum=1)
+    padding: Padding = attr("Border rule.", default=Padding.SAME)
+    pool: Pool = attr("Pooling.", default=Pool.NONE)
+    pool_size: tuple[int, int] = attr("Max-pooling window.", default=(2, 2), minimum=1)
+    pool_stride: tuple[int, int] = attr("Max-pooling step.", default=(2, 2), minimum=1)
+
+
+def conv_result(op: ConvLayer, x: TensorType, kernel: tuple[int, int], filters: int) -> tuple[TensorType, ...]:
+    """The result type of a convolution with its pooling."""
+    rows, columns = spatial(x, kernel, (op.stride, op.stride), op.padding)
+    if op.pool is Pool.MAX:
+        rows, columns = spatial(
+            TensorType((None, rows, columns, filters), op.acc), op.pool_size, op.pool_stride, op.padding
+        )
+    if op.pool is Pool.AVERAGE:
+        rows = columns = 1
+    element = op.to or (op.post_op if op.pool is Pool.AVERAGE else op.acc)
+    return (TensorType((x.shape[0], rows, columns, filters), element),)
+
+
+def verify_variables(op: NeuralLayer, channels: int, filters: int) -> Iterator[Diagnostic]:
+    """Every per-channel variable has the size of its channels; variables that depend on others have them."""
+    yield from fault(op, per_channel(op.input_shift, channels, "input_shift"))
+    for name in ("bias", "bias_shift", "max_value", "max_value_shift", "output_scales", "output_shift"):
+        yield from fault(op, per_channel(getattr(op, name), filters, name))
+    for name, needed in (("bias_shift", "bias"), ("max_value_shift", "max_value"), ("output_scales", "to")):
+        if getattr(op, name) is not None and getattr(op, needed) is None:
+            yield from fault(op, f"has {name} but no {needed}")
+    if op.max_value is not None and op.activation is not Activation.RELU:
+        yield from fault(op, "has max_value but no relu activation")
+
+
+def kernel_shape(weights: Tensor, rank: int, what: str) -> tuple[int, ...]:
+    """The static shape of a kernel; raises ValueError if its rank is another."""
+    if weights.type.rank != rank:
+        raise ValueError(f"needs weights {what}, found {weights.type}")
+    return tuple(d or 0 for d in weights.type.shape)
+
+
+class InputData(Op, name="akida2.input_data"):
+    """Signed integers from outside, handed to the first layer as they are."""
+
+    x: Value = operand("Integers.")
+
+    def infer(self) -> tuple[TensorType, ...]:
+        return (self.x.type,)
+
+
+class Quantizer(Op, name="akida2.quantizer"):
+    """Float inputs to integers: `saturate(saturate(round_half_even(x · scales)) + zero_points)`."""
+
+    x: Value = operand("Float input.")
+    scales: Tensor = constant("Powers of two, float32; one for all or one a channel.")
+    to: ElementType = attr("Element type of the output.")
+    zero_points: Tensor | None = attr("Added to every integer.", default=None)
+
+    def infer(self) -> tuple[TensorType, ...]:
+        return (self.x.type.with_element(self.to),)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        yield from fault(self, per_channel(self.scales, self.x.type.channels, "scales"))
+        yield from fault(self, per_channel(self.zero_points, self.x.type.channels, "zero_points"))
+
+
+class InputConv2D(ConvLayer, name="akida2.input_conv2d"):
+    """Convolution of an image of 1 or 3 unsigned 8-bit channels.  The kernel is stored as it is."""
+
+    x: Value = operand("Image, NHWC.")
+    weights: Tensor = constant("Kernel [height, width, in, out].")
+    padding_value: Tensor | None = attr("Integer at padded positions; none is 0.", default=None)
+
+    def infer(self) -> tuple[TensorType, ...]:
+        kh, kw, _, filters = kernel_shape(self.weights, 4, "[height, width, in, out]")
+        return conv_result(self, self.x.type, (kh, kw), filters)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        _, _, channels, filters = kernel_shape(self.weights, 4, "[height, width, in, out]")
+        if channels != self.x.type.channels:
+            yield from fault(self, f"has weights for {channels} input channels, found {self.x.type}")
+        yield from fault(self, per_channel(self.padding_value, channels, "padding_value"))
+        yield from verify_variables(self, channels, filters)
+
+
+class Conv2D(ConvLayer, name="akida2.conv2d"):
+    """Convolution.  The kernel is stored with both spatial axes reversed."""
+
+    x: Value = operand("Feature map, NHWC.")
+    weights: Tensor = constant("Reversed kernel [height, width, in, out].")
+
+    def infer(self) -> tuple[TensorType, ...]:
+        kh, kw, _, filters = kernel_shape(self.weights, 4, "[height, width, in, out]")
+        return conv_result(self, self.x.type, (kh, kw), filters)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        _, _, channels, filters = kernel_shape(self.weights, 4, "[height, width, in, out]")
+        if channels != self.x.type.channels:
+            yield from fault(self, f"has weights for {channels} input channels, found {self.x.type}")
+        yield from verify_variables(self, channels, filters)
+
+
+class DepthwiseConv2D(ConvLayer, name="akida2.depthwise_conv2d"):
+    """Convolution of each channel with its own kernel, stored with both spatial axes reversed."""
+
+    x: Value = operand("Feature map, NHWC.")
+    weights: Tensor = constant("Reversed kernel [height, width, channels].")
+
+    def infer(self) -> tuple[TensorType, ...]:
+        kh, kw, channels = kernel_shape(self.weights, 3, "[height, width, channels]")
+        return conv_result(self, self.x.type, (kh, kw), channels)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        channels = kernel_shape(self.weights, 3, "[height, width, channels]")[2]
+        if channels != self.x.type.channels:
+            yield from fault(self, f"has weights for {channels} channels, found {self.x.type}")
+        yield from verify_variables(self, channels, channels)
+
+
+class Dense1D(NeuralLayer, name="akida2.dense1d"):
+    """Matrix product with the whole sample, flattened row-major."""
+
+    x: Value = operand("Any shape; one sample has as many values as `weights` has rows.")
+    weights: Tensor = constant("Matrix [in, out].")
+
+    def infer(self) -> tuple[TensorType, ...]:
+        _, units = kernel_shape(self.weights, 2, "[in, out]")
+        return (TensorType((self.x.type.shape[0], units), self.to or self.acc),)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        rows, units = kernel_shape(self.weights, 2, "[in, out]")
+        size = 1
+        for dimension in self.x.type.per_sample:
+            size *= dimension
+        if size != rows:
+            yield from fault(self, f"has weights for {rows} inputs, found {self.x.type}")
+        yield from verify_variables(self, rows, units)
+
+
+class Add(Op, name="akida2.add"):
+    """`saturate(floor(saturate((a << a_shift) + (b << b_shift)) · 2^output_shift + 1/2))`."""
+
+    a: Value = operand("Integers.")
+    b: Value = operand("Integers of the same shape.")
+    a_shift: Tensor | None = attr("Left shift of `a`; none is 0.", default=None)
+    b_shift: Tensor | None = attr("Left shift of `b`; none is 0.", default=None)
+    output_shift: Tensor | None = attr("Left shift of the sum, negative to the right; none is 0.", default=None)
+    acc: ElementType = attr("Accumulator.", default=si(32))
+    to: ElementType | None = attr("Element type of the output; none passes the sum on.", default=None)
+
+    def infer(self) -> tuple[TensorType, ...]:
+        if self.a.type.shape != self.b.type.shape:
+            raise ValueError(f"needs operands of one shape, found {self.a.type} and {self.b.type}")
+        return (self.a.type.with_element(self.to or self.acc),)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        for name in ("a_shift", "b_shift", "output_shift"):
+            yield from fault(self, per_channel(getattr(self, name), self.a.type.channels, name))
+
+
+class Concatenate(Op, name="akida2.concatenate"):
+    """Join along the last dimension."""
+
+    parts: tuple[Value, ...] = operands("What to join, in order.")
+
+    def infer(self) -> tuple[TensorType, ...]:
+        if not self.parts:
+            raise ValueError("needs at least one operand")
+        return (concatenated(self.parts, self.parts[0].type.rank - 1),)
+
+
+class Dequantizer(Op, name="akida2.dequantizer"):
+    """Integer to float32: `float32(x) · scales`."""
+
+    x: Value = operand("Integers.")
+    scales: Tensor = constant("Float32; one for all or one a channel.")
+
+    def infer(self) -> tuple[TensorType, ...]:
+        return (self.x.type.with_element(F32),)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        yield from fault(self, per_channel(self.scales, self.x.type.channels, "scales"))

@@ -1,0 +1,61 @@
+"""Shape arithmetic shared by the dialects and the reference semantics (TensorFlow's conventions)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from cnn2snn_ir.ir.tensor import Tensor
+from cnn2snn_ir.ir.types import TensorType
+
+
+class Padding(StrEnum):
+    """How a window treats borders: `same` pads (more at the bottom and right), `valid` does not."""
+
+    SAME = "same"
+    VALID = "valid"
+
+
+def extent(kernel: int, dilation: int = 1) -> int:
+    """How many positions a dilated kernel spans."""
+    return (kernel - 1) * dilation + 1
+
+
+def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
+    """Rows (or columns) that `same` adds before and after: as even as possible, the extra one after."""
+    total = max((-(-size // stride) - 1) * stride + extent(kernel, dilation) - size, 0)
+    return total // 2, total - total // 2
+
+
+def window_count(size: int, kernel: int, stride: int, padding: Padding, dilation: int = 1) -> int:
+    """Output positions along one axis; raises ValueError if the window does not fit."""
+    if padding is Padding.SAME:
+        return -(-size // stride)
+    count = (size - extent(kernel, dilation)) // stride + 1
+    if count < 1:
+        raise ValueError(f"a window of {extent(kernel, dilation)} does not fit in {size} positions")
+    return count
+
+
+def spatial(
+    x: TensorType,
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+    padding: Padding,
+    dilation: tuple[int, int] = (1, 1),
+) -> tuple[int, int]:
+    """Height and width after a window slides over an NHWC map; raises ValueError where that is impossible."""
+    if x.rank != 4:
+        raise ValueError(f"needs a feature map of 4 dimensions (NHWC), found {x}")
+    _, height, width, _ = x.shape
+    if height is None or width is None:
+        raise ValueError(f"needs a static height and width, found {x}")
+    sizes = zip((height, width), kernel, strides, dilation, strict=True)
+    rows, columns = (window_count(n, k, s, padding, d) for n, k, s, d in sizes)
+    return rows, columns
+
+
+def per_channel(tensor: Tensor | None, channels: int, what: str) -> str:
+    """Why `tensor` is neither a scalar nor one value per channel; empty if it is one of them."""
+    if tensor is None or tensor.type.shape in ((), (channels,)):
+        return ""
+    return f"{what} must have no dimension, or one of {channels} channels; found {tensor.type}"

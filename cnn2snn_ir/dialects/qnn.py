@@ -1,0 +1,352 @@
+"""`qnn`: integer-exact, target-neutral ops; the arithmetic of QuantizeML with every constant computed.
+
+A value is a tensor of integers.  Its real meaning is `integer / 2^frac_bits * scale`; the fractional bits and
+scales that a frontend knows are annotations (`frac_bits`, `scale`), because no integer depends on them.
+Every op saturates to the range of its result type.  Layout is NHWC.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from enum import StrEnum
+
+from cnn2snn_ir.diagnostics import Diagnostic
+from cnn2snn_ir.dialects.builtin import Return, missing_return
+from cnn2snn_ir.dialects.geometry import Padding, per_channel, spatial
+from cnn2snn_ir.ir import (
+    F32,
+    ElementType,
+    Graph,
+    Op,
+    Tensor,
+    TensorType,
+    Value,
+    attr,
+    constant,
+    operand,
+    operands,
+    region,
+    si,
+)
+
+ACCUMULATOR = si(28)
+"""Main accumulator of QuantizeML's convolutions and dense layers: min(28, buffer_bitwidth) bits, signed."""
+
+PRODUCT = si(33)
+"""Accumulator times mantissa: QuantizeML uses buffer_bitwidth = 32 as *value* bits, so 33 with the sign."""
+
+
+def fault(op: Op, sentence: str) -> Iterator[Diagnostic]:
+    """A diagnostic for a non-empty sentence."""
+    if sentence:
+        yield Diagnostic("IR-OP", sentence, where=op.op_name)
+
+
+def need_rank(x: Value, rank: int) -> TensorType:
+    """The type of `x`; raises ValueError if it does not have `rank` dimensions."""
+    if x.type.rank != rank:
+        raise ValueError(f"needs {rank} dimensions, found {x.type}")
+    return x.type
+
+
+class Quantize(Op, name="qnn.quantize"):
+    """Float to integer: `saturate(saturate(round_half_even(x · 2^frac_bits)) + zero_point)`."""
+
+    x: Value = operand("Float input.")
+    frac_bits: Tensor = constant("Fractional bits, one for all or one a channel.")
+    to: ElementType = attr("Element type of the result.")
+    zero_point: Tensor | None = attr("Added to every integer, one for all or one a channel.", default=None)
+
+    def infer(self) -> tuple[TensorType, ...]:
+        return (self.x.type.with_element(self.to),)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        yield from fault(self, per_channel(self.frac_bits, self.x.type.channels, "frac_bits"))
+        yield from fault(self, per_channel(self.zero_point, self.x.type.channels, "zero_point"))
+
+
+class Dequantize(Op, name="qnn.dequantize"):
+    """Integer to float32: `float32(float32(x / 2^frac_bits) · scale)`."""
+
+    x: Value = operand("Integers.")
+    frac_bits: Tensor = constant("Fractional bits, one for all or one a channel.")
+    scale: Tensor | None = attr("Float scale, one for all or one a channel.", default=None)
+
+    def infer(self) -> tuple[TensorType, ...]:
+        return (self.x.type.with_element(F32),)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        yield from fault(self, per_channel(self.frac_bits, self.x.type.channels, "frac_bits"))
+        yield from fault(self, per_channel(self.scale, self.x.type.channels, "scale"))
+
+
+class Shift(Op, name="qnn.shift"):
+    """Times a power of two: `saturate(floor(x · 2^shift + 1/2))`.  A left shift is exact."""
+
+    x: Value = operand("Integers.")
+    shift: Tensor = constant("Left shift, negative to the right; one for all or one a channel.")
+    to: ElementType = attr("Element type of the result.")
+
+    def infer(self) -> tuple[TensorType, ...]:
+        return (self.x.type.with_element(self.to),)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        yield from fault(self, per_channel(self.shift, self.x.type.channels, "shift"))
+
+
+class Scale(Op, name="qnn.scale"):
+    """Times an integer mantissa: `saturate(x · mantissa)`."""
+
+    x: Value = operand("Integers.")
+    mantissa: Tensor = constant("Unsigned mantissa, one for all or one a channel.")
+    to: ElementType = attr("Element type of the product.", default=PRODUCT)
+
+    def infer(self) -> tuple[TensorType, ...]:
+        return (self.x.type.with_element(self.to),)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        yield from fault(self, per_channel(self.mantissa, self.x.type.channels, "mantissa"))
+
+
+class Requantize(Op, name="qnn.requantize"):
+    """Scale and shift in one: `saturate(floor(saturate_buffer(x · mantissa) · 2^shift + 1/2))`."""
+
+    x: Value = operand("Integers.")
+    mantissa: Tensor = constant("Unsigned mantissa, one for all or one a channel.")
+    shift: Tensor = constant("Left shift, negative to the right; one for all or one a channel.")
+    to: ElementType = attr("Element type of the result.")
+    buffer: ElementType = attr("Element type of the product.", default=PRODUCT)
+
+    def infer(self) -> tuple[TensorType, ...]:
+        return (self.x.type.with_element(self.to),)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        yield from fault(self, per_channel(self.mantissa, self.x.type.channels, "mantissa"))
+        yield from fault(self, per_channel(self.shift, self.x.type.channels, "shift"))
+
+
+class Threshold(Op, name="qnn.threshold"):
+    """A monotone step function per channel: `base + number of thresholds t with x >= t`."""
+
+    x: Value = operand("Integers.")
+    thresholds: Tensor = constant("Thresholds [channels, levels], not decreasing along a row.")
+    to: ElementType = attr("Element type of the result.")
+    base: int = attr("The result below the first threshold.", default=0)
+
+    def infer(self) -> tuple[TensorType, ...]:
+        return (self.x.type.with_element(self.to),)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        shape = self.thresholds.type.shape
+        if len(shape) != 2 or shape[0] not in (1, self.x.type.channels):
+            yield from fault(self, f"thresholds must be [{self.x.type.channels}, levels], found {list(shape)}")
+
+
+class Conv2D(Op, name="qnn.conv2d"):
+    """2-D convolution: `saturate(sum over window and input channels of x · weights)`."""
+
+    x: Value = operand("Feature map, NHWC.")
+    weights: Tensor = constant("Kernel [height, width, in, out].")
+    strides: tuple[int, int] = attr("Vertical and horizontal step.", default=(1, 1), minimum=1)
+    padding: Padding = attr("Border rule.", default=Padding.SAME)
+    dilation: tuple[int, int] = attr("Vertical and horizontal spacing of the kernel.", default=(1, 1), minimum=1)
+    pad_value: Tensor | None = attr(
+        "Integer at padded positions, one for all or one a channel; none is 0.", default=None
+    )
+    acc: ElementType = attr("Accumulator.", default=ACCUMULATOR)
+
+    def infer(self) -> tuple[TensorType, ...]:
+        if self.weights.type.rank != 4:
+            raise ValueError(f"needs weights [height, width, in, out], found {self.weights.type}")
+        kh, kw, channels, filters = (d or 0 for d in self.weights.type.shape)
+        if self.x.type.channels != channels:
+            raise ValueError(f"has weights for {channels} input channels, found {self.x.type}")
+        rows, columns = spatial(self.x.type, (kh, kw), self.strides, self.padding, self.dilation)
+        return (TensorType((self.x.type.shape[0], rows, columns, filters), self.acc),)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        yield from fault(self, per_channel(self.pad_value, self.x.type.channels, "pad_value"))
+
+
+class DepthwiseConv2D(Op, name="qnn.depthwise_conv2d"):
+    """2-D convolution of each channel with its own kernel."""
+
+    x: Value = operand("Feature map, NHWC.")
+    weights: Tensor = constant("Kernel [height, width, channels].")
+    strides: tuple[int, int] = attr("Vertical and horizontal step.", default=(1, 1), minimum=1)
+    padding: Padding = attr("Border rule.", default=Padding.SAME)
+    dilation: tuple[int, int] = attr("Vertical and horizontal spacing of the kernel.", default=(1, 1), minimum=1)
+    acc: ElementType = attr("Accumulator.", default=ACCUMULATOR)
+
+    def infer(self) -> tuple[TensorType, ...]:
+        if self.weights.type.rank != 3:
+            raise ValueError(f"needs weights [height, width, channels], found {self.weights.type}")
+        kh, kw, channels = (d or 0 for d in self.weights.type.shape)
+        if self.x.type.channels != channels:
+            raise ValueError(f"has weights for {channels} channels, found {self.x.type}")
+        rows, columns = spatial(self.x.type, (kh, kw), self.strides, self.padding, self.dilation)
+        return (TensorType((self.x.type.shape[0], rows, columns, channels), self.acc),)
+
+
+class Dense(Op, name="qnn.dense"):
+    """Matrix product over the last dimension: `saturate(x @ weights)`."""
+
+    x: Value = operand("Integers; the last dimension is summed over.")
+    weights: Tensor = constant("Matrix [in, out].")
+    acc: ElementType = attr("Accumulator.", default=ACCUMULATOR)
+
+    def infer(self) -> tuple[TensorType, ...]:
+        if self.weights.type.rank != 2:
+            raise ValueError(f"needs weights [in, out], found {self.weights.type}")
+        rows, columns = (d or 0 for d in self.weights.type.shape)
+        if self.x.type.rank < 2 or self.x.type.channels != rows:
+            raise ValueError(f"has weights for {rows} inputs, found {self.x.type}")
+        return (TensorType((*self.x.type.shape[:-1], columns), self.acc),)
+
+
+class BiasAdd(Op, name="qnn.bias_add"):
+    """Add a constant per channel: `saturate(x + (bias << shift))`."""
+
+    x: Value = operand("Integers.")
+    bias: Tensor = constant("Mantissa of the bias, one a channel.")
+    shift: Tensor = attr("Left shift of the mantissa, one for all or one a channel.")
+
+    def infer(self) -> tuple[TensorType, ...]:
+        return (self.x.type,)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        yield from fault(self, per_channel(self.bias, self.x.type.channels, "bias"))
+        yield from fault(self, per_channel(self.shift, self.x.type.channels, "shift"))
+
+
+class ReLU(Op, name="qnn.relu"):
+    """Rectifier, bounded if `max` is given: `min(max(x, 0), max << shift)`."""
+
+    x: Value = operand("Integers.")
+    max: Tensor | None = attr("Mantissa of the upper bound, one for all or one a channel.", default=None)
+    shift: Tensor | None = attr("Left shift of that mantissa; none is 0.", default=None)
+
+    def infer(self) -> tuple[TensorType, ...]:
+        return (self.x.type,)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        yield from fault(self, per_channel(self.max, self.x.type.channels, "max"))
+        yield from fault(self, per_channel(self.shift, self.x.type.channels, "shift"))
+        if self.max is None and self.shift is not None:
+            yield from fault(self, "shift without max")
+
+
+class MaxPool(Op, name="qnn.max_pool"):
+    """Maximum over a window; padded positions never win."""
+
+    x: Value = operand("Feature map, NHWC.")
+    size: tuple[int, int] = attr("Window height and width.", minimum=1)
+    strides: tuple[int, int] = attr("Vertical and horizontal step.", minimum=1)
+    padding: Padding = attr("Border rule.", default=Padding.VALID)
+
+    def infer(self) -> tuple[TensorType, ...]:
+        rows, columns = spatial(self.x.type, self.size, self.strides, self.padding)
+        batch, _, _, channels = self.x.type.shape
+        return (TensorType((batch, rows, columns, channels), self.x.type.element),)
+
+
+class SumPool(Op, name="qnn.sum_pool"):
+    """Sum over height and width.  An average is this sum with its 1/(H·W) in the scale that follows."""
+
+    x: Value = operand("Feature map, NHWC.")
+    keepdims: bool = attr("Keep height and width as dimensions of 1.", default=False)
+    acc: ElementType = attr("Accumulator.", default=PRODUCT)
+
+    def infer(self) -> tuple[TensorType, ...]:
+        batch, _, _, channels = need_rank(self.x, 4).shape
+        return (TensorType((batch, 1, 1, channels) if self.keepdims else (batch, channels), self.acc),)
+
+
+class Add(Op, name="qnn.add"):
+    """Elementwise sum: `saturate(a + b)`."""
+
+    a: Value = operand("Integers.")
+    b: Value = operand("Integers of the same shape.")
+    acc: ElementType = attr("Element type of the sum.", default=si(32))
+
+    def infer(self) -> tuple[TensorType, ...]:
+        if self.a.type.shape != self.b.type.shape:
+            raise ValueError(f"needs operands of one shape, found {self.a.type} and {self.b.type}")
+        return (self.a.type.with_element(self.acc),)
+
+
+def concatenated(parts: tuple[Value, ...], axis: int) -> TensorType:
+    """The type of a concatenation; raises ValueError if the parts do not fit."""
+    if not parts:
+        raise ValueError("needs at least one operand")
+    first = parts[0].type
+    if not 0 < axis < first.rank:
+        raise ValueError(f"needs an axis from 1 to {first.rank - 1}, found {axis}")
+    for part in parts[1:]:
+        if part.type.rank != first.rank or any(
+            a != b for i, (a, b) in enumerate(zip(part.type.shape, first.shape, strict=True)) if i != axis
+        ):
+            raise ValueError(f"needs parts that differ in dimension {axis} only, found {first} and {part.type}")
+    size = sum(part.type.shape[axis] or 0 for part in parts)
+    widest = max((p.type.element for p in parts), key=lambda e: (e.hi, -e.lo))
+    lowest = min(p.type.element.lo for p in parts)
+    element = widest if widest.lo <= lowest else si(max(widest.hi.bit_length(), (-lowest - 1).bit_length()) + 1)
+    return TensorType((*first.shape[:axis], size, *first.shape[axis + 1 :]), element)
+
+
+class Concat(Op, name="qnn.concat"):
+    """Join along one dimension; the narrowest type that holds all parts."""
+
+    parts: tuple[Value, ...] = operands("What to join, in order.")
+    axis: int = attr("The dimension; 0 is the batch.", minimum=1)
+
+    def infer(self) -> tuple[TensorType, ...]:
+        return (concatenated(self.parts, self.axis),)
+
+
+def reshaped(x: TensorType, shape: tuple[int, ...]) -> TensorType:
+    """`x` with samples of another shape; raises ValueError if the sizes differ."""
+    if math.prod(shape) != math.prod(x.per_sample):
+        raise ValueError(f"cannot make {list(shape)} of {x}")
+    return TensorType((x.shape[0], *shape), x.element)
+
+
+class Reshape(Op, name="qnn.reshape"):
+    """The same values in another shape, row-major; the batch stays first."""
+
+    x: Value = operand("Any tensor.")
+    shape: tuple[int, ...] = attr("Shape of one sample.", minimum=1)
+
+    def infer(self) -> tuple[TensorType, ...]:
+        return (reshaped(self.x.type, self.shape),)
+
+
+class BlockKind(StrEnum):
+    """The hardware layer that a block becomes."""
+
+    INPUT_CONV2D = "input_conv2d"
+    CONV2D = "conv2d"
+    DEPTHWISE_CONV2D = "depthwise_conv2d"
+    DENSE1D = "dense1d"
+    ADD = "add"
+    CONCATENATE = "concatenate"
+    QUANTIZER = "quantizer"
+    DEQUANTIZER = "dequantizer"
+
+
+class Block(Op, name="qnn.block"):
+    """Ops that one hardware layer computes together; uses values from around it, returns one."""
+
+    kind: BlockKind = attr("The hardware layer.")
+    layer: str = attr("Name of the block's main source layer.")
+    body: Graph = region("The ops, ending in `builtin.return`.")
+
+    def infer(self) -> tuple[TensorType, ...]:
+        last = self.body.last
+        if not isinstance(last, Return) or len(last.operands) != 1:
+            raise ValueError("needs a body that returns one value")
+        return (last.operands[0].type,)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        yield from missing_return(self, self.body)

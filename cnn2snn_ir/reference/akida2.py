@@ -1,0 +1,120 @@
+"""Reference semantics of `akida2`: the formulas at the top of the dialect, line by line."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cnn2snn_ir.dialects import akida2
+from cnn2snn_ir.dialects.akida2 import Activation, Pool
+from cnn2snn_ir.ir import ElementType, Tensor
+from cnn2snn_ir.reference.arithmetic import (
+    Array,
+    Ints,
+    convolve,
+    convolve_depthwise,
+    max_pool,
+    saturate,
+    shift_round,
+    values,
+)
+from cnn2snn_ir.reference.semantics import meaning_of
+
+
+def align(op: akida2.NeuralLayer, x: Ints) -> Ints:
+    """Left shift of the inputs; without one, x is passed on whatever its width."""
+    return x if op.input_shift is None else saturate(x << op.input_shift.int64, op.acc)
+
+
+def with_bias(op: akida2.NeuralLayer, a: Ints) -> Ints:
+    """Saturate the accumulator, add the bias, saturate again."""
+    a = saturate(a, op.acc)
+    return a if op.bias is None else saturate(a + (op.bias.int64 << values(op.bias_shift)), op.acc)
+
+
+def activate(op: akida2.NeuralLayer, a: Ints) -> Ints:
+    """The activation."""
+    if op.activation is Activation.RELU:
+        a = np.maximum(a, 0)
+    return a if op.max_value is None else np.minimum(a, op.max_value.int64 << values(op.max_value_shift))
+
+
+def output(op: akida2.NeuralLayer, a: Ints) -> Ints:
+    """The 8-bit output scale and the rounding shift."""
+    if op.to is None:
+        return a
+    product = saturate(a * values(op.output_scales, 1), op.post_op)
+    return saturate(shift_round(product, values(op.output_shift)), op.to)
+
+
+def finish(op: akida2.ConvLayer, a: Ints) -> Ints:
+    """Everything after a convolution."""
+    a = with_bias(op, a)
+    if op.pool is Pool.MAX:
+        a = max_pool(a, op.pool_size, op.pool_stride, op.padding)
+    a = activate(op, a)
+    if op.pool is Pool.AVERAGE:
+        a = saturate(a.sum(axis=(1, 2), keepdims=True), op.post_op)
+    return output(op, a)
+
+
+def unreverse(weights: Tensor) -> Ints:
+    """A kernel stored with both spatial axes reversed, as it slides over the map."""
+    return weights.int64[::-1, ::-1]
+
+
+@meaning_of(akida2.InputData)
+def input_data(op: akida2.InputData, x: Ints) -> Ints:
+    return x
+
+
+@meaning_of(akida2.Quantizer)
+def quantizer(op: akida2.Quantizer, x: Array) -> Ints:
+    scaled = np.rint(x.astype(np.float64) * op.scales.array.astype(np.float64))
+    bounded = np.clip(np.nan_to_num(scaled, nan=0.0), op.to.lo, op.to.hi)
+    return saturate(bounded.astype(np.int64) + values(op.zero_points), op.to)
+
+
+@meaning_of(akida2.InputConv2D)
+def input_conv2d(op: akida2.InputConv2D, x: Ints) -> Ints:
+    fill = values(op.padding_value)
+    strides = (op.stride, op.stride)
+    return finish(op, convolve(align(op, x), op.weights.int64, strides, op.padding, fill=fill))
+
+
+@meaning_of(akida2.Conv2D)
+def conv2d(op: akida2.Conv2D, x: Ints) -> Ints:
+    return finish(op, convolve(align(op, x), unreverse(op.weights), (op.stride, op.stride), op.padding))
+
+
+@meaning_of(akida2.DepthwiseConv2D)
+def depthwise_conv2d(op: akida2.DepthwiseConv2D, x: Ints) -> Ints:
+    strides = (op.stride, op.stride)
+    return finish(op, convolve_depthwise(align(op, x), unreverse(op.weights), strides, op.padding))
+
+
+@meaning_of(akida2.Dense1D)
+def dense1d(op: akida2.Dense1D, x: Ints) -> Ints:
+    a = align(op, x.reshape(len(x), -1)) @ op.weights.int64
+    return output(op, activate(op, with_bias(op, a)))
+
+
+@meaning_of(akida2.Add)
+def add(op: akida2.Add, a: Ints, b: Ints) -> Ints:
+    total = saturate(shifted(a, op.a_shift, op.acc) + shifted(b, op.b_shift, op.acc), op.acc)
+    return total if op.to is None else saturate(shift_round(total, values(op.output_shift)), op.to)
+
+
+def shifted(x: Ints, shift: Tensor | None, acc: ElementType) -> Ints:
+    """An operand of an addition, aligned."""
+    return x if shift is None else saturate(x << shift.int64, acc)
+
+
+@meaning_of(akida2.Concatenate)
+def concatenate(op: akida2.Concatenate, *parts: Ints) -> Ints:
+    return np.concatenate(parts, axis=-1)
+
+
+@meaning_of(akida2.Dequantizer)
+def dequantizer(op: akida2.Dequantizer, x: Ints) -> Array:
+    result: Array = x.astype(np.float32) * op.scales.array
+    return result

@@ -1,0 +1,104 @@
+"""Exact integer primitives shared by the reference semantics.  Arrays are int64, NHWC.
+
+Source of the arithmetic: QuantizeML 1.2.5 (Apache-2.0), restated as formulas; see `docs/numerics.md`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnn2snn_ir.dialects.geometry import Padding, extent, same_padding
+from cnn2snn_ir.ir.tensor import Tensor
+from cnn2snn_ir.ir.types import ElementType
+
+Ints = npt.NDArray[np.int64]
+Array = npt.NDArray[Any]
+
+
+def saturate(x: Ints, element: ElementType) -> Ints:
+    """Clamp to the range of `element`."""
+    return np.clip(x, element.lo, element.hi)
+
+
+def values(tensor: Tensor | None, default: int = 0) -> Ints:
+    """A constant as int64, or a scalar `default` if there is none."""
+    return np.array(default, np.int64) if tensor is None else tensor.int64
+
+
+def shift_round(x: Ints, shift: Ints) -> Ints:
+    """`floor(x · 2^shift + 1/2)`: exact to the left, rounded half up (towards +infinity) to the right.
+
+    A right shift beyond 62 is one of 62: every value has fewer bits, so both give 0.
+    """
+    left = np.maximum(shift, 0)
+    right = np.minimum(np.maximum(-shift, 0), 62)
+    half = np.where(right > 0, np.int64(1) << np.maximum(right - 1, 0), 0)
+    return ((x << left) + half) >> right
+
+
+def windows(
+    x: Ints,
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+    padding: Padding,
+    dilation: tuple[int, int] = (1, 1),
+    fill: Ints | int = 0,
+) -> Ints:
+    """All windows of a map: [N, rows, columns, channels, kernel height, kernel width].
+
+    Borders added by `same` hold `fill`, one value for all channels or one for each.
+    """
+    if padding is Padding.SAME:
+        sizes = zip(x.shape[1:3], kernel, strides, dilation, strict=True)
+        (top, bottom), (left, right) = (same_padding(n, k, s, d) for n, k, s, d in sizes)
+        shape = (x.shape[0], x.shape[1] + top + bottom, x.shape[2] + left + right, x.shape[3])
+        padded = np.broadcast_to(np.asarray(fill, np.int64), shape).copy()
+        padded[:, top : top + x.shape[1], left : left + x.shape[2]] = x
+        x = padded
+    spans = (extent(kernel[0], dilation[0]), extent(kernel[1], dilation[1]))
+    view = np.lib.stride_tricks.sliding_window_view(x, spans, axis=(1, 2))
+    result: Ints = view[:, :: strides[0], :: strides[1], :, :: dilation[0], :: dilation[1]]
+    return result
+
+
+def convolve(
+    x: Ints,
+    weights: Ints,
+    strides: tuple[int, int],
+    padding: Padding,
+    dilation: tuple[int, int] = (1, 1),
+    fill: Ints | int = 0,
+) -> Ints:
+    """Cross-correlation with a kernel [height, width, in, out]."""
+    patches = windows(x, (weights.shape[0], weights.shape[1]), strides, padding, dilation, fill)
+    result: Ints = np.tensordot(patches, weights, axes=([4, 5, 3], [0, 1, 2]))
+    return result
+
+
+def convolve_depthwise(
+    x: Ints, weights: Ints, strides: tuple[int, int], padding: Padding, dilation: tuple[int, int] = (1, 1)
+) -> Ints:
+    """Cross-correlation of each channel with its own kernel [height, width, channels]."""
+    patches = windows(x, (weights.shape[0], weights.shape[1]), strides, padding, dilation)
+    result: Ints = np.einsum("nhwcij,ijc->nhwc", patches, weights)
+    return result
+
+
+def max_pool(x: Ints, size: tuple[int, int], strides: tuple[int, int], padding: Padding) -> Ints:
+    """Maximum over windows; added borders hold the smallest integer, so they never win."""
+    result: Ints = windows(x, size, strides, padding, fill=np.iinfo(np.int64).min).max(axis=(4, 5))
+    return result
+
+
+def round_half_even(x: Array, frac_bits: Ints) -> Ints:
+    """`round(x · 2^frac_bits)` of float32 values, ties to even; the scaling is exact in float64.
+
+    Values beyond int64, infinities included, are clamped; a NaN becomes 0.
+    """
+    scaled = np.rint(np.ldexp(np.asarray(x, np.float32).astype(np.float64), frac_bits.astype(np.int32)))
+    bounded = np.clip(np.nan_to_num(scaled, nan=0.0), -(2.0**62), 2.0**62)
+    integers: Ints = bounded.astype(np.int64)
+    return integers

@@ -1,0 +1,1 @@
+"""The text form: printer, parser, and where large tensors keep their bytes."""

@@ -1,0 +1,1 @@
+"""Legality: what a target can run, as tables of rules."""

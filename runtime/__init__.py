@@ -1,0 +1,1 @@
+"""Runtime: runs programs."""

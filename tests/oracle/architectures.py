@@ -1,0 +1,329 @@
+"""Small float networks, one function each, that `make_models.py` quantizes.
+
+Every body takes the image (or vector) tensor after the input conditioning and returns the output
+tensor. The networks are shaped like those people run on Akida (keyword spotting, MobileNet, VGG,
+residual, detector head...) but with so few channels that a saved file stays small enough to commit.
+
+Layer naming: `NAME` is the convolution or dense layer, `NAME_bn`, `NAME_pool` and `NAME_relu` are what
+follows it. Names without '/' keep the HDF5 files small (each '/' is a group); `named_stages` has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tf_keras import layers
+
+Tensor = Any
+"""A symbolic Keras tensor; tf_keras ships no type information."""
+
+
+@dataclass(frozen=True)
+class Relu:
+    """A ReLU request: `limit` is its saturation value, None for an unbounded one."""
+
+    limit: float | None = 6.0
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """`shape` of one sample, and the function from the conditioned input to the output."""
+
+    shape: tuple[int, ...]
+    body: Callable[[Tensor], Tensor]
+
+
+RELU6 = Relu(6.0)
+RELU3 = Relu(3.75)
+UNBOUNDED = Relu(None)
+
+
+def _tail(x: Tensor, name: str, relu: Relu | None, bn: bool, pool: int | None) -> Tensor:
+    """Batch normalization, max-pooling by `pool`, ReLU: in the order QuantizeML keeps."""
+    if bn:
+        x = layers.BatchNormalization(name=f"{name}_bn")(x)
+    if pool:
+        x = layers.MaxPool2D(pool, padding="same", name=f"{name}_pool")(x)
+    if relu:
+        x = layers.ReLU(max_value=relu.limit, name=f"{name}_relu")(x)
+    return x
+
+
+def conv(
+    x: Tensor,
+    name: str,
+    filters: int,
+    kernel: int = 3,
+    *,
+    stride: int = 1,
+    padding: str = "same",
+    relu: Relu | None = RELU6,
+    bn: bool = False,
+    pool: int | None = None,
+) -> Tensor:
+    """Convolution block. The bias is left to the batch normalization where there is one."""
+    made = layers.Conv2D(filters, kernel, strides=stride, padding=padding, use_bias=not bn, name=name)(x)
+    return _tail(made, name, relu, bn, pool)
+
+
+def depthwise(
+    x: Tensor,
+    name: str,
+    kernel: int = 3,
+    *,
+    stride: int = 1,
+    padding: str = "same",
+    relu: Relu | None = None,
+    bn: bool = False,
+    pool: int | None = None,
+) -> Tensor:
+    """Depthwise convolution block; without `relu` it is followed by nothing, as in Akida 2 models."""
+    made = layers.DepthwiseConv2D(
+        kernel, strides=stride, padding=padding, use_bias=relu is not None and not bn, name=name
+    )(x)
+    return _tail(made, name, relu, bn, pool)
+
+
+def separable(x: Tensor, name: str, filters: int, *, stride: int = 1, relu: Relu = RELU3) -> Tensor:
+    """Depthwise 3x3 then pointwise 1x1 with folded batch normalization."""
+    x = depthwise(x, f"{name}_dw", stride=stride)
+    return conv(x, f"{name}_pw", filters, 1, relu=relu, bn=True)
+
+
+def dense(x: Tensor, name: str, units: int, *, relu: Relu | None = None) -> Tensor:
+    """Dense layer with an optional ReLU."""
+    return _tail(layers.Dense(units, name=name)(x), name, relu, bn=False, pool=None)
+
+
+def global_pool(x: Tensor) -> Tensor:
+    """Global average pooling to a vector."""
+    return layers.GlobalAveragePooling2D(name="gap")(x)
+
+
+def add(name: str, a: Tensor, b: Tensor, relu: Relu | None = RELU6) -> Tensor:
+    """Sum of two branches."""
+    return _tail(layers.Add(name=name)([a, b]), name, relu, bn=False, pool=None)
+
+
+def keyword_spotting(x: Tensor) -> Tensor:
+    """Depthwise-separable network for a 49x10 spectrogram."""
+    x = conv(x, "stem", 12, 5, stride=2, relu=RELU3, bn=True)
+    for i in range(4):
+        x = separable(x, f"ds{i}", 12)
+    x = dense(global_pool(x), "words", 12)
+    return layers.Activation("softmax", name="probabilities")(x)
+
+
+def mobile(x: Tensor) -> Tensor:
+    """MobileNet-like: the spatial size halves in depthwise layers that have their own ReLU."""
+    x = conv(x, "stem", 6, stride=2, relu=RELU6, bn=True)
+    for i, (filters, stride) in enumerate([(8, 1), (12, 2), (12, 1), (16, 2)]):
+        x = depthwise(x, f"dw{i}", stride=stride, relu=RELU6, bn=True)
+        x = conv(x, f"pw{i}", filters, 1, relu=RELU3 if i % 2 else RELU6, bn=True)
+    return dense(global_pool(x), "classes", 10)
+
+
+def vgg(x: Tensor) -> Tensor:
+    """Pairs of 3x3 convolutions and max-pools, then two dense layers on a flattened map."""
+    for i, filters in enumerate([6, 8, 10]):
+        x = conv(x, f"c{i}a", filters)
+        x = conv(x, f"c{i}b", filters, pool=2)
+    x = layers.Flatten(name="flat")(x)
+    x = dense(x, "hidden", 20, relu=RELU6)
+    return dense(x, "classes", 10)
+
+
+def residual(x: Tensor) -> Tensor:
+    """One identity block and one with a strided projection on the shortcut."""
+    x = conv(x, "stem", 8, stride=2, bn=True)
+    x = conv(x, "pre", 8)
+    y = conv(x, "a1", 8, bn=True)
+    x = add("a_add", conv(y, "a2", 8, relu=None, bn=True), x)
+    y = conv(x, "b1", 12, stride=2)
+    y = conv(y, "b2", 12, relu=None)
+    x = add("b_add", y, conv(x, "b_skip", 12, 1, stride=2, relu=None))
+    x = conv(x, "last", 12, 1)
+    return dense(global_pool(x), "classes", 8)
+
+
+def deep_residual(x: Tensor) -> Tensor:
+    """Residual sums chained so that ranges accumulate; ReLU only inside the branches."""
+    x = conv(x, "stem", 6, stride=2)
+    x = conv(x, "trunk", 6, relu=RELU6)
+    for i in range(4):
+        y = conv(x, f"r{i}", 6, relu=RELU3)
+        x = add(f"add{i}", y, x, relu=None)
+    x = conv(x, "last", 8, relu=UNBOUNDED)
+    return dense(global_pool(x), "classes", 6)
+
+
+def inverted(x: Tensor) -> Tensor:
+    """MobileNetV2-like: linear bottlenecks, so convolutions without ReLU feed the sums."""
+    x = conv(x, "stem", 8, stride=2, bn=True)
+    x = conv(x, "neck", 6, 1, relu=None, bn=True)
+    for i in range(2):
+        y = conv(x, f"i{i}_up", 14, 1, bn=True)
+        y = depthwise(y, f"i{i}_dw", relu=RELU6, bn=True)
+        y = conv(y, f"i{i}_down", 6, 1, relu=None, bn=True)
+        x = add(f"i{i}_add", x, y, relu=None)
+    x = conv(x, "top", 16, 1)
+    return dense(global_pool(x), "classes", 10)
+
+
+def inception(x: Tensor) -> Tensor:
+    """Branches of different kernels joined by a three-way and a two-way Concatenate."""
+    x = conv(x, "stem", 6, stride=2, pool=2)
+    x = conv(x, "trunk", 6)
+    branches = [conv(x, f"k{k}", f, k, relu=RELU3 if k == 3 else RELU6) for k, f in ((1, 4), (3, 5), (5, 3))]
+    # three consumers of one tensor and three inputs: QuantizeML splits both in steps of two
+    x = layers.Concatenate(name="join3")(branches)
+    x = conv(x, "mix", 8, 1)
+    y = depthwise(x, "side")
+    y = conv(y, "side_pw", 6, 1)
+    x = layers.Concatenate(name="join2")([conv(x, "main", 6), y])
+    x = conv(x, "last", 10)
+    return dense(global_pool(x), "classes", 7)
+
+
+def vector_mlp(x: Tensor) -> Tensor:
+    """Dense layers on a feature vector."""
+    x = dense(x, "fc0", 24, relu=UNBOUNDED)
+    x = dense(x, "fc1", 16, relu=RELU6)
+    return dense(x, "classes", 5)
+
+
+def image_mlp(x: Tensor) -> Tensor:
+    """Dense layers on a flattened image, with dropout between them."""
+    x = layers.Flatten(name="flat")(x)
+    x = dense(x, "fc0", 24, relu=RELU6)
+    x = layers.Dropout(0.3, name="drop")(x)
+    x = dense(x, "fc1", 12, relu=UNBOUNDED)
+    x = dense(x, "classes", 4)
+    return layers.Softmax(name="probabilities")(x)
+
+
+def unbounded(x: Tensor) -> Tensor:
+    """Every ReLU is unbounded, so all ranges come from calibration."""
+    x = conv(x, "c0", 6, 5, stride=2, relu=UNBOUNDED)
+    x = conv(x, "c1", 8, relu=UNBOUNDED, pool=2)
+    x = depthwise(x, "c2_dw")
+    x = conv(x, "c2", 10, 1, relu=UNBOUNDED)
+    x = conv(x, "c3", 10, 3, relu=UNBOUNDED)
+    return dense(global_pool(x), "classes", 5)
+
+
+def wide_kernels(x: Tensor) -> Tensor:
+    """7x7 and 5x5 kernels, valid padding, depthwise too, on a map that is not square."""
+    x = conv(x, "w7", 6, 7, padding="valid")
+    x = conv(x, "w5", 6, 5, stride=2, padding="valid", relu=RELU3)
+    x = depthwise(x, "d5", 5)
+    x = conv(x, "p0", 8, 1)
+    x = depthwise(x, "d3v", 3, padding="valid", relu=RELU6)
+    x = conv(x, "w7b", 6, 7)
+    return dense(global_pool(x), "classes", 6)
+
+
+def pools(x: Tensor) -> Tensor:
+    """Max-pools of several sizes, strides and paddings, after normal and depthwise convolutions."""
+    x = layers.Conv2D(6, 3, padding="same", name="c0")(x)
+    x = layers.MaxPool2D(3, strides=2, padding="same", name="p0")(x)
+    x = layers.ReLU(max_value=6.0, name="c0_relu")(x)
+    x = layers.Conv2D(8, 3, padding="same", name="c1")(x)
+    x = layers.MaxPool2D(3, strides=2, padding="valid", name="p1")(x)
+    x = layers.ReLU(max_value=3.75, name="c1_relu")(x)
+    x = depthwise(x, "d2", relu=RELU6, pool=2)
+    x = layers.Conv2D(8, 1, name="c3")(x)
+    x = layers.ReLU(name="c3_relu")(x)
+    # ReLU first: QuantizeML swaps it behind the pool
+    x = layers.MaxPool2D(2, strides=1, padding="same", name="p3")(x)
+    x = conv(x, "c4", 8)
+    return dense(global_pool(x), "classes", 6)
+
+
+def reshapes(x: Tensor) -> Tensor:
+    """A vector folded to a map, and the MobileNet head: 1x1 map, dropout, 1x1 convolution, Reshape."""
+    x = layers.Reshape((12, 8, 2), name="to_map")(x)
+    x = conv(x, "c0", 8, stride=2)
+    x = conv(x, "c1", 10)
+    x = layers.GlobalAveragePooling2D(keepdims=True, name="gap")(x)
+    x = layers.Dropout(0.2, name="drop")(x)
+    x = conv(x, "classes", 6, 1, relu=None)
+    x = layers.Reshape((6,), name="to_vector")(x)
+    return layers.Activation("softmax", name="probabilities")(x)
+
+
+def rgb(x: Tensor) -> Tensor:
+    """Batch normalization after every layer, strides of 2, depthwise and pool ones included."""
+    x = conv(x, "c0", 8, stride=2, bn=True)
+    x = conv(x, "c1", 8, bn=True, relu=RELU3, pool=2)
+    x = depthwise(x, "d2", stride=2, relu=RELU6, bn=True)
+    x = conv(x, "c2", 12, 1, bn=True)
+    x = conv(x, "c3", 12, stride=2, bn=True, relu=UNBOUNDED)
+    x = layers.Flatten(name="flat")(x)
+    return dense(x, "classes", 10)
+
+
+def conv_head(x: Tensor) -> Tensor:
+    """The last convolution covers the whole map; independent sigmoid outputs."""
+    x = conv(x, "c0", 6, 5, stride=2)
+    x = conv(x, "c1", 8, stride=2)
+    x = conv(x, "whole", 8, 5, padding="valid", relu=RELU6)
+    x = conv(x, "labels", 5, 1, relu=None)
+    x = layers.Flatten(name="flat")(x)
+    return layers.Activation("sigmoid", name="scores")(x)
+
+
+def detector(x: Tensor) -> Tensor:
+    """Detection head: the output is a map of linear values, on a rectangular image."""
+    x = conv(x, "c0", 6, stride=2)
+    x = conv(x, "c1", 8, pool=2)
+    x = separable(x, "s2", 10, relu=RELU6)
+    x = conv(x, "c3", 12, relu=RELU3)
+    return conv(x, "boxes", 7, 1, relu=None)
+
+
+def float_tail(x: Tensor) -> Tensor:
+    """Convolutional features, then a classifier that one scheme leaves in float."""
+    x = conv(x, "c0", 6, stride=2)
+    x = conv(x, "c1", 8, stride=2)
+    x = global_pool(x)
+    x = dense(x, "embedding", 10)
+    x = layers.ReLU(max_value=4.0, name="float_relu")(x)
+    x = dense(x, "float_classes", 5)
+    return layers.Softmax(name="probabilities")(x)
+
+
+def named_stages(x: Tensor) -> Tensor:
+    """Names with '/', and with every other character that TensorFlow accepts in a scope."""
+    x = layers.Conv2D(6, 3, strides=2, padding="same", name="block_1/conv")(x)
+    x = layers.ReLU(max_value=6.0, name="block_1/conv/relu")(x)
+    x = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name="block_2/dw.3>3-s1")(x)
+    x = layers.Conv2D(8, 1, name="block_2\\pw")(x)
+    x = layers.ReLU(max_value=6.0, name="block_2/pw/relu")(x)
+    x = layers.GlobalAveragePooling2D(name="HEAD/gap")(x)
+    x = layers.Dense(4, name="HEAD/0")(x)
+    return layers.Activation("softmax", name=".act>softmax_")(x)
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "kws": Architecture((49, 10, 1), keyword_spotting),
+    "mobile": Architecture((24, 24, 3), mobile),
+    "vgg": Architecture((16, 16, 3), vgg),
+    "residual": Architecture((16, 16, 3), residual),
+    "deep_residual": Architecture((16, 12, 1), deep_residual),
+    "inverted": Architecture((16, 16, 3), inverted),
+    "inception": Architecture((16, 16, 3), inception),
+    "vector_mlp": Architecture((20,), vector_mlp),
+    "image_mlp": Architecture((8, 8, 1), image_mlp),
+    "unbounded": Architecture((16, 16, 2), unbounded),
+    "wide_kernels": Architecture((24, 18, 1), wide_kernels),
+    "pools": Architecture((20, 20, 3), pools),
+    "reshapes": Architecture((192,), reshapes),
+    "rgb": Architecture((20, 20, 3), rgb),
+    "conv_head": Architecture((20, 20, 1), conv_head),
+    "detector": Architecture((24, 16, 3), detector),
+    "float_tail": Architecture((12, 12, 3), float_tail),
+    "named_stages": Architecture((10, 14, 1), named_stages),
+}
