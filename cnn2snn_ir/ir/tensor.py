@@ -93,6 +93,15 @@ class Tensor:
         same = self._array.tobytes() == np.full_like(self._array, first).tobytes()
         return first.item() if same else None
 
+    @cached_property
+    def is_hashed(self) -> bool:
+        """True if text shows the hash and not the values: many different ones, NaNs, or no bytes at all."""
+        if self._array is None:
+            return True
+        if self.type.element.is_float and bool(np.isnan(self._array).any()):
+            return True  # a NaN has bits that no number shows
+        return self._array.size > INLINE_LIMIT and self.splat is None
+
     def renamed(self, name: str) -> Tensor:
         """The same values under another name."""
         return Tensor(name, self.type, self._array, self._digest)
