@@ -1,1 +1,25 @@
-"""Frontends: model files to IR."""
+"""Frontends: model files to IR.  `load_model` picks the one for a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cnn2snn_ir.diagnostics import fail
+from cnn2snn_ir.dialects.builtin import Module
+
+KERAS_SUFFIXES = (".h5", ".hdf5", ".keras")
+
+
+def load_model(path: str | Path) -> Module:
+    """Import a model file as a `qnn` module; raises `CompileError` listing everything that prevents it."""
+    path = Path(path)
+    if path.suffix.lower() == ".onnx":
+        raise fail(
+            "FILE-ONNX",
+            "ONNX models cannot be read yet",
+            where=str(path),
+            allowed="quantized Keras files (.h5, .keras)",
+        )
+    from cnn2snn_ir.frontends.keras_h5.importer import import_keras
+
+    return import_keras(path)

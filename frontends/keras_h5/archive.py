@@ -1,0 +1,291 @@
+"""Reads the configuration and the weights of a Keras file.  Nothing in the file is ever executed.
+
+Two containers hold the same content: the legacy HDF5 file (`.h5`), and the zip archive of Keras 3 (`.keras`),
+whose weights lie by index in an HDF5 file of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from cnn2snn_ir.diagnostics import CompileError, fail
+
+Weights = dict[str, npt.NDArray[np.float32]]
+
+FORMATS = "a QuantizeML model saved by Keras as .h5 or .keras"
+MAX_WEIGHT_BYTES = 1 << 30
+"""No variable of an Akida network comes near 1 GiB; a larger one is refused before it is read."""
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """One layer of the file: class, name, configuration, names of the layers it reads, variables by name."""
+
+    class_name: str
+    name: str
+    config: dict[str, Any]
+    inbound: tuple[str, ...]
+    index: int
+    weights: Weights = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A model file as data."""
+
+    path: Path
+    sha256: str
+    name: str
+    layers: tuple[LayerRecord, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def read_archive(path: Path) -> Archive:
+    """Read a Keras file; raises `CompileError` with one diagnostic if it is not a whole one."""
+    data = read_bytes(path)
+    digest = hashlib.sha256(data).hexdigest()
+    try:
+        if data.startswith(b"PK"):
+            config, weights = read_zip(path, data)
+        else:
+            config, weights = read_hdf5(path)
+        return assemble(path, digest, config, weights)
+    except CompileError:
+        raise
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OSError,
+        RuntimeError,
+        IndexError,
+        RecursionError,
+    ) as error:
+        # h5py raises any of these for damaged files, and a damaged configuration has any shape
+        raise damaged(path, f"{type(error).__name__}: {error}") from error
+
+
+def read_bytes(path: Path) -> bytes:
+    """The file's bytes, or the diagnostic that says why not."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise fail("FILE-MISSING", "there is no such file", where=str(path)) from None
+    except IsADirectoryError:
+        raise fail("FILE-DIRECTORY", "this is a folder", where=str(path), allowed=FORMATS) from None
+    except OSError as error:
+        raise fail("FILE-UNREADABLE", "the file cannot be read", where=str(path), found=error.strerror or "") from None
+    if not data:
+        raise fail("FILE-EMPTY", "the file is empty", where=str(path), allowed=FORMATS)
+    if not data.startswith((b"\x89HDF\r\n\x1a\n", b"PK")):
+        raise fail("FILE-FORMAT", "this is neither an HDF5 file nor a .keras archive", where=str(path), allowed=FORMATS)
+    return data
+
+
+def damaged(path: Path, reason: str) -> CompileError:
+    """The error for a file that ends early or contradicts itself."""
+    return fail(
+        "FILE-DAMAGED",
+        "the file is truncated or damaged",
+        where=str(path),
+        found=" ".join(reason.split())[:200],
+        help="save or copy it again",
+    )
+
+
+# ---- .h5 ------------------------------------------------------------------------------------------------------
+
+
+def read_hdf5(path: Path) -> tuple[dict[str, Any], dict[str, Weights]]:
+    """Configuration and weights of a legacy HDF5 file."""
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise damaged(path, str(error)) from None
+    with file:
+        if "model_config" not in file.attrs:
+            raise fail(
+                "KERAS-NO-CONFIG",
+                "the file holds weights but no model",
+                where=str(path),
+                help="save the whole model with model.save(), not only its weights",
+            )
+        config = json.loads(text(file.attrs["model_config"]))
+        group = member(file, "model_weights", path)
+        weights = {
+            name: {
+                short_name(name, variable): read_dataset(member(layer, variable, path), path)
+                for variable in names(layer.attrs, "weight_names")
+            }
+            for name in names(group.attrs, "layer_names")
+            for layer in [member(group, name, path)]
+        }
+    return config, weights
+
+
+def text(value: Any) -> str:
+    """An attribute that some h5py versions give as bytes and others as str."""
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+
+
+def names(attributes: Any, key: str) -> list[str]:
+    """A list of names; Keras splits long ones over `key0`, `key1`, …"""
+    if key in attributes:
+        return [text(n) for n in attributes[key]]
+    found: list[str] = []
+    while f"{key}{len(found)}" in attributes and len(found) < 1024:
+        found.append(f"{key}{len(found)}")
+    return [text(n) for chunk in found for n in attributes[chunk]]
+
+
+def member(group: Any, name: str, path: Path) -> Any:
+    """A group or dataset inside `group`, reached by hard links only: a file must not point out of itself."""
+    for part in name.split("/"):
+        if part:
+            if not isinstance(group.get(part, getlink=True), h5py.HardLink):
+                raise fail("KERAS-LINK", "the file links elsewhere", where=f"{path}: {name}")
+            group = group[part]
+    return group
+
+
+def read_dataset(dataset: Any, path: Path) -> npt.NDArray[np.float32]:
+    """A variable as float32, if it is an ordinary array inside the file."""
+    if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
+        raise fail("KERAS-LINK", "a variable is not stored in the file", where=f"{path}: {dataset.name}")
+    if dataset.dtype.kind not in "fiu" or dataset.size * dataset.dtype.itemsize > MAX_WEIGHT_BYTES:
+        found = f"{dataset.dtype} {dataset.shape}"
+        raise fail("KERAS-VARIABLE", "this cannot be a variable", where=f"{path}: {dataset.name}", found=found)
+    values = np.asarray(dataset[()], np.float32)
+    if not np.isfinite(values).all():
+        raise fail("KERAS-NAN", "a variable has values that are not finite", where=f"{path}: {dataset.name}")
+    return values
+
+
+def short_name(layer: str, variable: str) -> str:
+    """`conv/kernel:0` of layer `conv` ▶ `kernel`."""
+    return variable.removesuffix(":0").removeprefix(f"{layer}/")
+
+
+# ---- .keras ---------------------------------------------------------------------------------------------------
+
+VARIABLES = {
+    "Conv2D": ("kernel", "bias"),
+    "DepthwiseConv2D": ("depthwise_kernel", "bias"),
+    "Dense": ("kernel", "bias"),
+    "InputQuantizer": ("range_min", "range_max"),
+}
+"""The order of each layer's own variables, by class without `Quantized`; archives store them by index."""
+
+OUTPUT_QUANTIZER = ("range_max", "rescaling_rate")
+"""The order of an output quantizer's variables."""
+
+
+def read_zip(path: Path, data: bytes) -> tuple[dict[str, Any], dict[str, Weights]]:
+    """Configuration and weights of a `.keras` archive."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for entry in archive.infolist():
+                if entry.file_size > MAX_WEIGHT_BYTES:
+                    raise damaged(path, f"{entry.filename} declares {entry.file_size} bytes")
+            config = json.loads(archive.read("config.json"))
+            stored = archive.read("model.weights.h5")
+    except (zipfile.BadZipFile, KeyError, EOFError) as error:
+        raise damaged(path, str(error)) from None
+    with h5py.File(io.BytesIO(stored), "r") as file:
+        weights = {
+            record["config"]["name"]: dict(archive_variables(file, record, path))
+            for record in config["config"]["layers"]
+        }
+    return config, weights
+
+
+def archive_variables(file: Any, record: dict[str, Any], path: Path) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+    """The variables of one layer, named as in a `.h5` file."""
+    root = next((r for r in ("_layer_checkpoint_dependencies", "layers") if r in file), None)
+    name = record["config"]["name"]
+    if root is None or name not in file[root]:
+        return
+    layer = member(file, f"{root}/{name}", path)
+    kind = class_of(record).removeprefix("Quantized")
+    yield from indexed(layer, VARIABLES.get(kind, ()), "", path)
+    if "out_quantizer" in layer:
+        yield from indexed(member(layer, "out_quantizer", path), OUTPUT_QUANTIZER, "output_quantizer/", path)
+
+
+def indexed(
+    group: Any, order: tuple[str, ...], prefix: str, path: Path
+) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+    """The variables `vars/0`, `vars/1`, … under the names that their order gives them."""
+    if "vars" in group:
+        for index, name in enumerate(order):
+            if str(index) in group["vars"]:
+                yield prefix + name, read_dataset(member(group, f"vars/{index}", path), path)
+
+
+# ---- configuration ----------------------------------------------------------------------------------------------
+
+
+def class_of(record: dict[str, Any]) -> str:
+    """The class name of a layer without its registration package."""
+    return str(record["class_name"]).rpartition(">")[2]
+
+
+def assemble(path: Path, digest: str, model: dict[str, Any], weights: dict[str, Weights]) -> Archive:
+    """Join configuration and weights."""
+    config = model["config"]
+    records = [r for r in config["layers"] if isinstance(r, dict)]
+    sequential = model["class_name"] == "Sequential"
+    layers: list[LayerRecord] = []
+    for index, record in enumerate(records):
+        name = str(record["config"]["name"])
+        if sequential:
+            inbound = (layers[-1].name,) if layers else ()
+        else:
+            inbound = tuple(inbound_names(record.get("inbound_nodes", [])))
+        layers.append(
+            LayerRecord(class_of(record), name, record["config"], inbound, index, weights.get(name, {})),
+        )
+    if sequential:
+        inputs, outputs = (layers[0].name,), (layers[-1].name,)
+    else:
+        inputs, outputs = end_names(config["input_layers"]), end_names(config["output_layers"])
+    return Archive(path, digest, str(config.get("name", path.stem)), tuple(layers), inputs, outputs)
+
+
+def end_names(ends: Any) -> tuple[str, ...]:
+    """Names of input or output layers: `[[name, 0, 0], …]`, or one such entry."""
+    if ends and isinstance(ends[0], str):
+        ends = [ends]
+    return tuple(str(end[0]) for end in ends)
+
+
+def inbound_names(nodes: Any) -> Iterator[str]:
+    """Names of the layers that a layer reads, in order, in the notation of Keras 2 and of Keras 3."""
+    for node in nodes:
+        if isinstance(node, dict):
+            yield from histories(node.get("args", []))
+        else:
+            yield from (str(entry[0]) for entry in node)
+
+
+def histories(value: Any) -> Iterator[str]:
+    """Source layers of the Keras tensors in the arguments of a Keras 3 call."""
+    if isinstance(value, dict):
+        if "keras_history" in value.get("config", {}):
+            yield str(value["config"]["keras_history"][0])
+    elif isinstance(value, list):
+        for item in value:
+            yield from histories(item)

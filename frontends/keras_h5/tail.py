@@ -1,0 +1,64 @@
+"""Float layers after the first Dequantizer: imported as `nn` ops, computed by the host."""
+
+from __future__ import annotations
+
+import math
+
+from cnn2snn_ir.dialects import nn
+from cnn2snn_ir.dialects.nn import Function
+from cnn2snn_ir.frontends.keras_h5.archive import LayerRecord
+from cnn2snn_ir.frontends.keras_h5.importer import TAIL, Importer, UnsupportedLayer, registered
+from cnn2snn_ir.frontends.keras_h5.layers import require, weight
+from cnn2snn_ir.ir import F32, Value
+
+
+@registered(TAIL, "Activation")
+def activation(imp: Importer, record: LayerRecord, x: Value) -> Value:
+    return apply(imp, str(record.config["activation"]), x)
+
+
+def apply(imp: Importer, function: str, x: Value) -> Value:
+    """An activation by its Keras name."""
+    if function == "softmax":
+        return imp.emit(nn.Softmax(x, x.type.rank - 1))
+    if function not in list(Function):
+        allowed = ", ".join(["softmax", *Function])
+        raise UnsupportedLayer(f"the host does not compute {function}", allowed=allowed, code="KERAS-FLOAT-LAYER")
+    return x if function == Function.LINEAR else imp.emit(nn.Activation(x, Function(function)))
+
+
+@registered(TAIL, "Softmax")
+def softmax(imp: Importer, record: LayerRecord, x: Value) -> Value:
+    return imp.emit(nn.Softmax(x, int(record.config.get("axis", -1)) % x.type.rank))
+
+
+@registered(TAIL, "ReLU")
+def relu(imp: Importer, record: LayerRecord, x: Value) -> Value:
+    for key in ("max_value", "negative_slope", "threshold"):
+        require(record, key, None, 0, 0.0)
+    return apply(imp, Function.RELU, x)
+
+
+@registered(TAIL, "Dense")
+def dense(imp: Importer, record: LayerRecord, x: Value) -> Value:
+    bias = imp.constant(weight(record, "bias"), F32, "bias") if record.config.get("use_bias", True) else None
+    value = imp.emit(nn.Dense(x, imp.constant(weight(record, "kernel"), F32, "kernel"), bias))
+    return apply(imp, str(record.config.get("activation", "linear")), value)
+
+
+@registered(TAIL, "Flatten")
+def flatten(imp: Importer, record: LayerRecord, x: Value) -> Value:
+    return imp.emit(nn.Reshape(x, (math.prod(x.type.per_sample),)))
+
+
+@registered(TAIL, "Reshape")
+def reshape(imp: Importer, record: LayerRecord, x: Value) -> Value:
+    shape = [int(d) for d in record.config["target_shape"]]
+    if shape.count(-1) == 1:
+        shape[shape.index(-1)] = math.prod(x.type.per_sample) // -math.prod(shape)
+    return imp.emit(nn.Reshape(x, tuple(shape)))
+
+
+@registered(TAIL, "Dropout")
+def dropout(imp: Importer, record: LayerRecord, x: Value) -> Value:
+    return x
