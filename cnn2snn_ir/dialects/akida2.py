@@ -10,6 +10,7 @@ Integer semantics of a layer (research: QuantizeML's arithmetic as the vendor's 
     a   = sum over height and width                     pool = average, saturated to `post_op`
     y   = floor(a · output_scales · 2^output_shift + 1/2)   product saturated to `post_op`, result to `to`
 
+Every value between layers is a map of rank 4, NHWC; vectors have height and width 1.
 Without `to` the accumulator itself is the output.  Per-channel variables have no dimension when all channels
 share one value.
 """
@@ -91,6 +92,13 @@ def verify_variables(op: NeuralLayer, channels: int, filters: int) -> Iterator[D
         yield from fault(op, "has max_value but no relu activation")
 
 
+def as_map(x: TensorType) -> TensorType:
+    """The type of a feature map: samples of fewer than 3 dimensions get leading ones."""
+    if not 2 <= x.rank <= 4:
+        raise ValueError(f"needs samples of 1 to 3 dimensions, found {x}")
+    return TensorType((x.shape[0], *(1,) * (4 - x.rank), *x.shape[1:]), x.element)
+
+
 def kernel_shape(weights: Tensor, rank: int, what: str) -> tuple[int, ...]:
     """The static shape of a kernel; raises ValueError if its rank is another."""
     if weights.type.rank != rank:
@@ -99,12 +107,12 @@ def kernel_shape(weights: Tensor, rank: int, what: str) -> tuple[int, ...]:
 
 
 class InputData(Op, name="akida2.input_data"):
-    """Signed integers from outside, handed to the first layer as they are."""
+    """Signed integers from outside, handed to the first layer as a feature map."""
 
     x: Value = operand("Integers.")
 
     def infer(self) -> tuple[TensorType, ...]:
-        return (self.x.type,)
+        return (as_map(self.x.type),)
 
 
 class Quantizer(Op, name="akida2.quantizer"):
@@ -116,7 +124,7 @@ class Quantizer(Op, name="akida2.quantizer"):
     zero_points: Tensor | None = attr("Added to every integer.", default=None)
 
     def infer(self) -> tuple[TensorType, ...]:
-        return (self.x.type.with_element(self.to),)
+        return (as_map(self.x.type.with_element(self.to)),)
 
     def verify(self) -> Iterator[Diagnostic]:
         yield from fault(self, per_channel(self.scales, self.x.type.channels, "scales"))
@@ -184,7 +192,7 @@ class Dense1D(NeuralLayer, name="akida2.dense1d"):
 
     def infer(self) -> tuple[TensorType, ...]:
         _, units = kernel_shape(self.weights, 2, "[in, out]")
-        return (TensorType((self.x.type.shape[0], units), self.to or self.acc),)
+        return (TensorType((self.x.type.shape[0], 1, 1, units), self.to or self.acc),)
 
     def verify(self) -> Iterator[Diagnostic]:
         rows, units = kernel_shape(self.weights, 2, "[in, out]")

@@ -57,6 +57,11 @@ def finish(op: akida2.ConvLayer, a: Ints) -> Ints:
     return output(op, a)
 
 
+def as_map(x: Ints) -> Ints:
+    """Samples of fewer than 3 dimensions get leading ones."""
+    return x.reshape(len(x), *(1,) * (4 - x.ndim), *x.shape[1:])
+
+
 def unreverse(weights: Tensor) -> Ints:
     """A kernel stored with both spatial axes reversed, as it slides over the map."""
     return weights.int64[::-1, ::-1]
@@ -64,14 +69,14 @@ def unreverse(weights: Tensor) -> Ints:
 
 @meaning_of(akida2.InputData)
 def input_data(op: akida2.InputData, x: Ints) -> Ints:
-    return x
+    return as_map(x)
 
 
 @meaning_of(akida2.Quantizer)
 def quantizer(op: akida2.Quantizer, x: Array) -> Ints:
     scaled = np.rint(x.astype(np.float64) * op.scales.array.astype(np.float64))
     bounded = np.clip(np.nan_to_num(scaled, nan=0.0), op.to.lo, op.to.hi)
-    return saturate(bounded.astype(np.int64) + values(op.zero_points), op.to)
+    return as_map(saturate(bounded.astype(np.int64) + values(op.zero_points), op.to))
 
 
 @meaning_of(akida2.InputConv2D)
@@ -95,7 +100,7 @@ def depthwise_conv2d(op: akida2.DepthwiseConv2D, x: Ints) -> Ints:
 @meaning_of(akida2.Dense1D)
 def dense1d(op: akida2.Dense1D, x: Ints) -> Ints:
     a = align(op, x.reshape(len(x), -1)) @ op.weights.int64
-    return output(op, activate(op, with_bias(op, a)))
+    return output(op, activate(op, with_bias(op, as_map(a))))
 
 
 @meaning_of(akida2.Add)

@@ -252,14 +252,14 @@ def assemble(path: Path, digest: str, model: dict[str, Any], weights: dict[str, 
     for index, record in enumerate(records):
         name = str(record["config"]["name"])
         if sequential:
-            inbound = (layers[-1].name,) if layers else ()
+            inbound = tuple(layer.name for layer in layers[-1:])
         else:
             inbound = tuple(inbound_names(record.get("inbound_nodes", [])))
         layers.append(
             LayerRecord(class_of(record), name, record["config"], inbound, index, weights.get(name, {})),
         )
     if sequential:
-        inputs, outputs = (layers[0].name,), (layers[-1].name,)
+        inputs, outputs = end_names([[layers[0].name]]), end_names([[layers[-1].name]])
     else:
         inputs, outputs = end_names(config["input_layers"]), end_names(config["output_layers"])
     return Archive(path, digest, str(config.get("name", path.stem)), tuple(layers), inputs, outputs)

@@ -26,7 +26,7 @@ LEGACY_QUANTIZED = ("QuantizedConv2D", "QuantizedDense", "QuantizedSeparableConv
 INPUT_TYPES = {"uint8": ui(8), "int8": si(8), "int16": si(16), "float32": F32}
 
 
-class UnsupportedLayer(Exception):
+class UnsupportedLayerError(Exception):
     """Raised by a layer's importer; becomes a diagnostic that names the layer."""
 
     def __init__(self, message: str, *, found: str = "", allowed: str = "", help: str = "", code: str = "") -> None:
@@ -98,7 +98,7 @@ class Importer:
             return constant(values, element, f"{self.layer.name}/{suffix}")
         except ValueError:
             range_found = f"{np.min(values)} to {np.max(values)}"
-            raise UnsupportedLayer(
+            raise UnsupportedLayerError(
                 f"{suffix} does not fit its {element}",
                 found=range_found,
                 allowed=f"{element.lo} to {element.hi}",
@@ -125,7 +125,7 @@ class Importer:
                 continue
             try:
                 self.import_layer(record)
-            except UnsupportedLayer as error:
+            except UnsupportedLayerError as error:
                 self.reject(record, error.diagnostic)
             except (KeyError, TypeError, ValueError, IndexError, ArithmeticError) as error:
                 reason = f"{type(error).__name__}: {error}"
@@ -160,7 +160,7 @@ class Importer:
     def import_layer(self, record: LayerRecord) -> None:
         missing = [n for n in record.inbound if n not in self.integers and n not in self.floats]
         if missing:
-            raise UnsupportedLayer(f"it reads {missing[0]}, which does not come before it", code="KERAS-ORDER")
+            raise UnsupportedLayerError(f"it reads {missing[0]}, which does not come before it", code="KERAS-ORDER")
         if record.class_name == "InputLayer":
             self.import_input(record)
         elif any(n in self.floats for n in record.inbound) and record.class_name != "InputQuantizer":
@@ -171,7 +171,7 @@ class Importer:
             tracked = TABLE[record.class_name](self, record, inputs)
             self.keep(record, tracked, self.graph.last is not before)
         else:
-            raise UnsupportedLayer(*self.unknown_class(record), allowed=", ".join(sorted(TABLE)))
+            raise UnsupportedLayerError(*self.unknown_class(record), allowed=", ".join(sorted(TABLE)))
 
     def unknown_class(self, record: LayerRecord) -> tuple[str]:
         """Why a class is not in the table."""
@@ -182,12 +182,12 @@ class Importer:
     def import_input(self, record: LayerRecord) -> None:
         shape = record.config.get("batch_input_shape") or record.config["batch_shape"]
         if any(not isinstance(d, int) or d < 1 for d in shape[1:]):
-            raise UnsupportedLayer(
+            raise UnsupportedLayerError(
                 "the input's shape is not fixed", found=str(shape), help="give the model an input_shape"
             )
         element = INPUT_TYPES.get(str(record.config["dtype"]))
         if element is None:
-            raise UnsupportedLayer(
+            raise UnsupportedLayerError(
                 "unknown input type", found=str(record.config["dtype"]), allowed=", ".join(INPUT_TYPES)
             )
         readers = [r for r in self.archive.layers if record.name in r.inbound]
@@ -205,7 +205,7 @@ class Importer:
         """A layer after the last integer: the host computes it."""
         importer = TAIL.get(record.class_name)
         if importer is None or len(record.inbound) != 1:
-            raise UnsupportedLayer(
+            raise UnsupportedLayerError(
                 f"{record.class_name} is a float layer that the host does not compute",
                 allowed=f"after the Dequantizer: {', '.join(sorted(TAIL))}",
                 help="quantize the model without this layer, or quantize the layers after it too",

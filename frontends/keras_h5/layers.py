@@ -14,7 +14,7 @@ import numpy as np
 from cnn2snn_ir.dialects import qnn
 from cnn2snn_ir.dialects.geometry import Padding
 from cnn2snn_ir.frontends.keras_h5.archive import LayerRecord
-from cnn2snn_ir.frontends.keras_h5.importer import TABLE, Importer, UnsupportedLayer, registered
+from cnn2snn_ir.frontends.keras_h5.importer import TABLE, Importer, UnsupportedLayerError, registered
 from cnn2snn_ir.frontends.keras_h5.quantizers import (
     F,
     Floats,
@@ -42,7 +42,7 @@ SCALE_BITS = 8
 def weight(record: LayerRecord, name: str) -> Floats:
     """A variable of the layer."""
     if name not in record.weights:
-        raise UnsupportedLayer(f"the file has no variable {name} for it", code="KERAS-VARIABLE")
+        raise UnsupportedLayerError(f"the file has no variable {name} for it", code="KERAS-VARIABLE")
     return record.weights[name]
 
 
@@ -51,7 +51,7 @@ def require(record: LayerRecord, key: str, *legal: Any) -> None:
     value = record.config.get(key, legal[0])
     value = tuple(value) if isinstance(value, list) else value
     if value not in legal:
-        raise UnsupportedLayer(f"{key} is not supported", found=str(value), allowed=" or ".join(map(str, legal)))
+        raise UnsupportedLayerError(f"{key} is not supported", found=str(value), allowed=" or ".join(map(str, legal)))
 
 
 def quant_config(record: LayerRecord) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def condition(imp: Importer, x: Tracked, value_bits: int, per_channel: bool = Fa
     Layers that treat channels apart (`per_channel`) take them as they are.
     """
     if value_bits < x.value_bits:
-        raise UnsupportedLayer(f"its input of {x.value_bits} value bits does not fit a buffer of {value_bits}")
+        raise UnsupportedLayerError(f"its input of {x.value_bits} value bits does not fit a buffer of {value_bits}")
     if x.per_tensor or per_channel:
         return Tracked(x.value, value_bits, x.frac_bits, x.scale, x.positive)
     return imp.shift(x, np.max(x.frac_bits), value_bits, integer_type(value_bits))
@@ -85,7 +85,7 @@ def add_bias(imp: Importer, record: LayerRecord, x: Tracked) -> Tracked:
     bits = int(quant_config(record).get("bias_quantizer", {}).get("bitwidth", SIGNED_BIAS_BITS))
     mantissa, shift = align_to_grid(weight(record, "bias"), x.scale_or_one, x.frac_bits, bits, signed=True)
     if np.abs(mantissa * (2.0 ** shift.astype(np.float64))).max() > 2.0**x.value_bits:
-        raise UnsupportedLayer("its bias alone exceeds the accumulator", code="KERAS-RANGE")
+        raise UnsupportedLayerError("its bias alone exceeds the accumulator", code="KERAS-RANGE")
     op = qnn.BiasAdd(x.value, imp.constant(mantissa, si(bits), "bias"), imp.constant(shift, ui(8), "bias_shift"))
     return Tracked(imp.emit(op), x.value_bits, x.frac_bits, x.scale)
 
@@ -98,7 +98,7 @@ def quantize_output(imp: Importer, record: LayerRecord, x: Tracked) -> Tracked:
     signed = bool(config.get("signed", True))
     value_bits = int(config["bitwidth"]) - signed
     if x.value_bits <= value_bits:
-        raise UnsupportedLayer(f"its output quantizer of {value_bits} value bits is no narrower than its input")
+        raise UnsupportedLayerError(f"its output quantizer of {value_bits} value bits is no narrower than its input")
     if x.scale is not None:
         x = scale_output(imp, record, x, config)
     range_max = np.asarray(weight(record, "output_quantizer/range_max"), F)
@@ -177,7 +177,7 @@ def conv_padding(imp: Importer, record: LayerRecord, x: Tracked, bits: int) -> t
     if given is None:
         return Padding(record.config["padding"]), None
     if x.scale is None:
-        raise UnsupportedLayer("padding_value needs a scaled input", help="put a Rescaling layer before it")
+        raise UnsupportedLayerError("padding_value needs a scaled input", help="put a Rescaling layer before it")
     mantissa, shift = align_to_grid(np.squeeze(np.asarray(given, F)), x.scale, x.frac_bits, bits, signed=True)
     values = mantissa << shift
     return Padding.SAME, imp.constant(values, si(32), "padding_value") if values.any() else None
@@ -188,7 +188,7 @@ def depthwise_conv2d(imp: Importer, record: LayerRecord, inputs: list[Tracked]) 
     require(record, "data_format", "channels_last")
     require(record, "depth_multiplier", 1)
     if inputs[0].scale is not None:
-        raise UnsupportedLayer("a depthwise convolution cannot take a scaled input")
+        raise UnsupportedLayerError("a depthwise convolution cannot take a scaled input")
     x = condition(imp, inputs[0], buffer_value_bits(record, WEIGHTED_BUFFER_BITS), per_channel=True)
     bits, axis = weight_config(record, None)
     integers, weight_scale = quantize_weights(weight(record, "depthwise_kernel"), bits, axis)
@@ -261,9 +261,11 @@ def global_average(imp: Importer, record: LayerRecord, inputs: list[Tracked]) ->
 @registered(TABLE, "QuantizedAdd", "Add")
 def add(imp: Importer, record: LayerRecord, inputs: list[Tracked]) -> Tracked:
     if len(inputs) != 2:
-        raise UnsupportedLayer("it must add two tensors", found=str(len(inputs)))
+        raise UnsupportedLayerError("it must add two tensors", found=str(len(inputs)))
     if any(x.scale is not None for x in inputs):
-        raise UnsupportedLayer("both inputs must be fixed-point", help="give the layers before it an output quantizer")
+        raise UnsupportedLayerError(
+            "both inputs must be fixed-point", help="give the layers before it an output quantizer"
+        )
     value_bits = buffer_value_bits(record)
     finest = np.maximum(inputs[0].frac_bits, inputs[1].frac_bits)
     a, b = (imp.shift(x, finest, value_bits, integer_type(value_bits)) for x in inputs)
@@ -275,7 +277,9 @@ def add(imp: Importer, record: LayerRecord, inputs: list[Tracked]) -> Tracked:
 @registered(TABLE, "QuantizedConcatenate")
 def concatenate(imp: Importer, record: LayerRecord, inputs: list[Tracked]) -> Tracked:
     if any(x.scale is not None for x in inputs):
-        raise UnsupportedLayer("all inputs must be fixed-point", help="give the layers before it an output quantizer")
+        raise UnsupportedLayerError(
+            "all inputs must be fixed-point", help="give the layers before it an output quantizer"
+        )
     rank = inputs[0].value.type.rank
     axis = int(record.config.get("axis", -1)) % rank
     value = imp.emit(qnn.Concat(tuple(x.value for x in inputs), axis))
@@ -285,7 +289,7 @@ def concatenate(imp: Importer, record: LayerRecord, inputs: list[Tracked]) -> Tr
     elif all(np.array_equal(x.frac_bits, inputs[0].frac_bits) for x in inputs):
         frac_bits = inputs[0].frac_bits
     else:
-        raise UnsupportedLayer("its inputs have different fractional bits", allowed="the last axis, or equal ones")
+        raise UnsupportedLayerError("its inputs have different fractional bits", allowed="the last axis, or equal ones")
     bits = max(x.value_bits for x in inputs)
     return Tracked(value, bits, frac_bits, None, all(x.positive for x in inputs))
 
@@ -295,7 +299,9 @@ def flatten(imp: Importer, record: LayerRecord, inputs: list[Tracked]) -> Tracke
     """Channels of different fractional bits are aligned without widening, so large ones saturate."""
     (x,) = inputs
     if x.scale is not None:
-        raise UnsupportedLayer("its input must be fixed-point", help="give the layer before it an output quantizer")
+        raise UnsupportedLayerError(
+            "its input must be fixed-point", help="give the layer before it an output quantizer"
+        )
     if not x.per_tensor:
         x = imp.shift(x, np.max(x.frac_bits), x.value_bits, x.value.type.element)
     size = math.prod(x.value.type.per_sample)
@@ -311,7 +317,7 @@ def reshape(imp: Importer, record: LayerRecord, inputs: list[Tracked]) -> Tracke
         shape[shape.index(-1)] = size // -math.prod(shape)
     varies = x.frac_bits_vary or (x.scale is not None and x.scale.ndim > 0)
     if varies and shape[-1] != x.value.type.channels:
-        raise UnsupportedLayer("it splits channels that have exponents of their own", help="quantize per tensor")
+        raise UnsupportedLayerError("it splits channels that have exponents of their own", help="quantize per tensor")
     return x.on(imp.emit(qnn.Reshape(x.value, tuple(shape))))
 
 
@@ -322,7 +328,7 @@ def rescaling(imp: Importer, record: LayerRecord, inputs: list[Tracked]) -> Trac
     (x,) = inputs
     factor = np.asarray(record.config["scale"], F)
     if factor.ndim:
-        raise UnsupportedLayer("its scale must be one number", found=str(record.config["scale"]))
+        raise UnsupportedLayerError("its scale must be one number", found=str(record.config["scale"]))
     scale = factor if x.scale is None else np.asarray(x.scale * factor, F)
     return Tracked(x.value, x.value_bits, x.frac_bits, scale, x.positive)
 
@@ -362,7 +368,7 @@ def input_quantizer(imp: Importer, record: LayerRecord, inputs: list[Tracked]) -
 @registered(TABLE, "Dequantizer")
 def dequantizer(imp: Importer, record: LayerRecord, inputs: list[Tracked]) -> Tracked:
     if len(inputs) != 1:
-        raise UnsupportedLayer("it must have one input", found=str(len(inputs)))
+        raise UnsupportedLayerError("it must have one input", found=str(len(inputs)))
     (x,) = inputs
     scale = None if x.scale is None else constant(x.scale, F32, f"{record.name}/scale")
     return x.on(imp.emit(qnn.Dequantize(x.value, frac_bits_tensor(x.frac_bits), scale)))

@@ -7,7 +7,7 @@ import math
 from cnn2snn_ir.dialects import nn
 from cnn2snn_ir.dialects.nn import Function
 from cnn2snn_ir.frontends.keras_h5.archive import LayerRecord
-from cnn2snn_ir.frontends.keras_h5.importer import TAIL, Importer, UnsupportedLayer, registered
+from cnn2snn_ir.frontends.keras_h5.importer import TAIL, Importer, UnsupportedLayerError, registered
 from cnn2snn_ir.frontends.keras_h5.layers import require, weight
 from cnn2snn_ir.ir import F32, Value
 
@@ -23,7 +23,7 @@ def apply(imp: Importer, function: str, x: Value) -> Value:
         return imp.emit(nn.Softmax(x, x.type.rank - 1))
     if function not in list(Function):
         allowed = ", ".join(["softmax", *Function])
-        raise UnsupportedLayer(f"the host does not compute {function}", allowed=allowed, code="KERAS-FLOAT-LAYER")
+        raise UnsupportedLayerError(f"the host does not compute {function}", allowed=allowed, code="KERAS-FLOAT-LAYER")
     return x if function == Function.LINEAR else imp.emit(nn.Activation(x, Function(function)))
 
 

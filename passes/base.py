@@ -1,0 +1,77 @@
+"""What a pass is: a frozen dataclass whose fields are its options.
+
+    @dataclass(frozen=True)
+    class FuseBlocks(Pass):
+        '''Group the ops that one hardware layer computes together.'''
+
+        name = "fuse-blocks"
+        contract = EXACT
+
+        target: AkidaVersion = option(AkidaVersion.V2, "the generation to build blocks for")
+
+        def run(self, op: Op, context: PassContext) -> bool: ...
+
+The claims of a pass (its contract, whether it changed anything) are checked by instruments, not believed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from cnn2snn_ir.diagnostics import Diagnostics
+from cnn2snn_ir.ir import Op
+from cnn2snn_ir.ir.rewrite import Rewriter
+from cnn2snn_ir.ir.verify import place
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """How far results may move: `exact`, or at most so many steps of the last bit."""
+
+    max_lsb: int = 0
+
+    def __str__(self) -> str:
+        return "exact" if self.max_lsb == 0 else f"max-lsb({self.max_lsb})"
+
+
+EXACT = Contract()
+
+
+def option(default: Any, help: str) -> Any:
+    """A pass option with its default and a phrase for `--list-passes`."""
+    return dataclasses.field(default=default, metadata={"help": help})
+
+
+@dataclass
+class PassContext:
+    """What passes share: diagnostics, counters, and why rules did not fire."""
+
+    diagnostics: Diagnostics = field(default_factory=Diagnostics)
+    statistics: Counter[str] = field(default_factory=Counter)
+    why_not: dict[str, str] = field(default_factory=dict)
+    """`rule on %op` ▶ the reason."""
+
+    def absorb(self, pass_name: str, rewriter: Rewriter) -> None:
+        """Take over the counts and reasons of a rewriter."""
+        for rule, count in rewriter.hits.items():
+            self.statistics[f"{pass_name}: {rule}"] += count
+        for (rule, op), reason in rewriter.missed.items():
+            if op.graph is not None:
+                self.why_not[f"{rule} on {place(op)}"] = reason
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Base of all passes.  `run` edits `op` (the module, or a nested op the pipeline names)."""
+
+    name: ClassVar[str]
+    contract: ClassVar[Contract] = EXACT
+    anchors: ClassVar[tuple[str, ...]] = ("builtin.module",)
+    """The ops it may run on, by name."""
+
+    def run(self, op: Op, context: PassContext) -> bool:
+        """Do it; True if anything changed.  Raises `CompileError` for a user's problem."""
+        raise TypeError(f"{self.name} does not say what it does")
