@@ -64,7 +64,7 @@ def _permissions(target: Path) -> int:
 
 
 def _trouble(message: str, path: str | os.PathLike[str], error: OSError | ValueError) -> CompileError:
-    hints = {
+    hints: dict[type[Exception], str] = {
         FileNotFoundError: "check the path; directories are not created",
         PermissionError: "check the permissions of the file and of its directory",
         IsADirectoryError: "name a file",

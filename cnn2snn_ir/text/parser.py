@@ -47,7 +47,7 @@ def parse_module(text: str, file: str = "<text>", weights: Weights | None = None
     if version and int(version[1]) > FORMAT_VERSION:
         message = f"the text has format {version[1]}; this tool reads up to {FORMAT_VERSION}"
         raise CompileError(Diagnostic("PARSE-VERSION", message, where=file))
-    builder, lark = _PARSER.builder, _PARSER.lark
+    builder, lark = _parser().builder, _parser().lark
     builder.begin(text, file, weights or {})
     try:
         module = lark.parse(text)
@@ -481,8 +481,8 @@ def unquote(token: str) -> str:
     return str(token)
 
 
-class _Parser(threading.local):
-    """Lark tables and their builder, one pair a thread: the builder keeps state during a parse."""
+class _Parser:
+    """Lark's tables and the builder they call."""
 
     def __init__(self) -> None:
         grammar = (files("cnn2snn_ir.text") / "grammar.lark").read_text(encoding="utf-8")
@@ -490,4 +490,12 @@ class _Parser(threading.local):
         self.lark = Lark(grammar, parser="lalr", lexer="contextual", maybe_placeholders=False, transformer=self.builder)
 
 
-_PARSER = _Parser()
+_LOCAL = threading.local()
+
+
+def _parser() -> _Parser:
+    """This thread's parser, built when first needed: the builder keeps state during a parse."""
+    if not hasattr(_LOCAL, "parser"):
+        _LOCAL.parser = _Parser()
+    parser: _Parser = _LOCAL.parser
+    return parser

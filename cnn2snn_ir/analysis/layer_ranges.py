@@ -1,0 +1,132 @@
+"""Proven ranges inside one Akida 2 layer, stage by stage, from its real weights.
+
+What the runtime asks: can this saturation ever do something, how many bits has this sum, is a float32
+product of these matrices exact?
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from cnn2snn_ir.analysis import interval
+from cnn2snn_ir.analysis.interval import Range, constant_integers
+from cnn2snn_ir.dialects import akida2
+from cnn2snn_ir.dialects.akida2 import Activation, Pool
+from cnn2snn_ir.dialects.geometry import Padding, same_padding
+
+
+@dataclass(frozen=True)
+class LayerRanges:
+    """The stages of a layer in the order in which it computes them, channels of each stage last."""
+
+    aligned: Range
+    """Inputs after `input_shift`, before its saturation; borders included."""
+    dot: Range
+    """Sums of products, before saturation to `acc`."""
+    partial: int
+    """No partial sum of those products, in any order of summation, is larger in absolute value."""
+    biased: Range
+    """After saturation, bias, and saturation again."""
+    activated: Range
+    """After the activation."""
+    pooled_sum: Range | None
+    """Sum over height and width before its saturation to `post_op`; None without average pooling."""
+    product: Range | None
+    """After multiplication by `output_scales`, before saturation to `post_op`; None without `to`."""
+    output: Range
+    """The layer's result."""
+
+
+def layer_ranges(op: akida2.NeuralLayer, x: Range) -> LayerRanges:
+    """The ranges of every stage when the layer's input lies in `x`."""
+    channels, inputs = input_channels(op)
+    x = x.tiled(channels, inputs)
+    aligned = x if op.input_shift is None else x.shift_left(constant_integers(op.input_shift))
+    seen = aligned if op.input_shift is None else aligned.saturate(op.acc)
+    if has_border(op):
+        fill = constant_integers(op.padding_value) if isinstance(op, akida2.InputConv2D) else interval.integers(0)
+        seen, aligned = seen.union(Range(fill, fill)), aligned.union(Range(fill, fill))
+    taps = flat_weights(op)
+    if isinstance(op, akida2.DepthwiseConv2D):
+        dot, partial = interval.dot_depthwise(seen, taps), interval.magnitude_depthwise(seen, taps)
+    else:
+        dot, partial = interval.dot(seen, taps), interval.magnitude(seen, taps)
+    biased = dot.saturate(op.acc)
+    if op.bias is not None:
+        biased = biased.offset(constant_integers(op.bias) * 2 ** constant_integers(op.bias_shift)).saturate(op.acc)
+    activated = activate(op, biased)
+    pooled = pooled_sum(op, activated)
+    buffered = activated if pooled is None else pooled.saturate(op.post_op)
+    if op.to is None:
+        return LayerRanges(aligned, dot, partial, biased, activated, pooled, None, buffered)
+    product = buffered.times(constant_integers(op.output_scales, 1))
+    output = product.saturate(op.post_op).shift_round(constant_integers(op.output_shift)).saturate(op.to)
+    return LayerRanges(aligned, dot, partial, biased, activated, pooled, product, output)
+
+
+def activate(op: akida2.NeuralLayer, a: Range) -> Range:
+    """After the activation."""
+    if op.activation is Activation.RELU:
+        a = Range.of(np.maximum(a.lo, 0), np.maximum(a.hi, 0))
+    if op.max_value is not None:
+        bound = constant_integers(op.max_value) * 2 ** constant_integers(op.max_value_shift)
+        a = Range.of(np.minimum(a.lo, bound), np.minimum(a.hi, bound))
+    return a
+
+
+def pooled_sum(op: akida2.NeuralLayer, activated: Range) -> Range | None:
+    """The sum over all positions, if the layer averages."""
+    if not isinstance(op, akida2.ConvLayer) or op.pool is not Pool.AVERAGE:
+        return None
+    rows, columns = conv_positions(op)
+    return activated.times(interval.integers(rows * columns))
+
+
+def flat_weights(op: akida2.NeuralLayer) -> npt.NDArray[np.int64]:
+    """The weights as [taps, in, out], or [taps, channels] of a depthwise layer; the order of taps is immaterial."""
+    assert isinstance(op, akida2.InputConv2D | akida2.Conv2D | akida2.DepthwiseConv2D | akida2.Dense1D)
+    weights = op.weights.int64
+    if isinstance(op, akida2.Dense1D):
+        return weights[None]
+    return weights.reshape(-1, *weights.shape[2:])
+
+
+def input_channels(op: akida2.NeuralLayer) -> tuple[int, int]:
+    """Channels of the layer's operand, and of the input as the layer reads it (flattened, if it is dense)."""
+    (x,) = op.operands
+    return x.type.channels, int(np.prod(x.type.per_sample)) if isinstance(op, akida2.Dense1D) else x.type.channels
+
+
+def kernel_size(op: akida2.ConvLayer) -> tuple[int, int]:
+    """Height and width of the kernel."""
+    assert isinstance(op, akida2.InputConv2D | akida2.Conv2D | akida2.DepthwiseConv2D)
+    height, width = op.weights.type.shape[:2]
+    return height or 0, width or 0
+
+
+def border(op: akida2.ConvLayer) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Rows added above and below, columns added left and right of the layer's input."""
+    if op.padding is Padding.VALID:
+        return (0, 0), (0, 0)
+    _, rows, columns, _ = op.operands[0].type.shape
+    kh, kw = kernel_size(op)
+    return same_padding(rows or 0, kh, op.stride), same_padding(columns or 0, kw, op.stride)
+
+
+def has_border(op: akida2.NeuralLayer) -> bool:
+    """True if the layer reads positions outside its input."""
+    return isinstance(op, akida2.ConvLayer) and border(op) != ((0, 0), (0, 0))
+
+
+def conv_positions(op: akida2.ConvLayer) -> tuple[int, int]:
+    """Rows and columns of the convolution's result, before pooling."""
+    _, rows, columns, _ = op.operands[0].type.shape
+    (top, bottom), (left, right) = border(op)
+    kh, kw = kernel_size(op)
+    return (
+        ((rows or 0) + top + bottom - kh) // op.stride + 1,
+        ((columns or 0) + left + right - kw) // op.stride + 1,
+    )

@@ -1,0 +1,200 @@
+"""Bitwidth propagation: a proven range for every integer value of a module, from its real weights.
+
+One transfer function an op, keyed by class: the image of the operands' ranges under the reference semantics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from cnn2snn_ir.analysis import interval
+from cnn2snn_ir.analysis.interval import Range, constant_integers
+from cnn2snn_ir.analysis.layer_ranges import layer_ranges
+from cnn2snn_ir.dialects import akida2, builtin, qnn
+from cnn2snn_ir.dialects.geometry import Padding, same_padding
+from cnn2snn_ir.ir import ElementType, Graph, Op, Tensor, Value
+
+Transfer = Callable[..., Range]
+TRANSFER: dict[type[Op], Transfer] = {}
+
+_F = TypeVar("_F", bound=Transfer)
+
+
+def value_ranges(module: builtin.Module) -> dict[Value, Range]:
+    """The range of every integer value, those of nested blocks included.
+
+    Float values have none; an integer result of an op without a transfer function has its type's range.
+    """
+    ranges: dict[Value, Range] = {}
+    _propagate(module.body, ranges)
+    return ranges
+
+
+def _propagate(graph: Graph, ranges: dict[Value, Range]) -> None:
+    for op in graph:
+        if isinstance(op, qnn.Block):
+            _propagate(op.body, ranges)
+            returned = op.body.last
+            if isinstance(returned, builtin.Return) and returned.operands[0] in ranges:
+                ranges[op.result] = ranges[returned.operands[0]]
+            continue
+        for result in op.results:
+            if not result.type.element.is_float:
+                ranges[result] = result_range(op, result, ranges)
+
+
+def result_range(op: Op, result: Value, ranges: dict[Value, Range]) -> Range:
+    """The range of one integer result, given those of the operands."""
+    full = Range.full(result.type.element)
+    transfer = TRANSFER.get(type(op))
+    if transfer is None:
+        return full
+    return transfer(op, *(ranges[v] for v in op.operands if not v.type.element.is_float))
+
+
+def transfer_of(*classes: type[Op]) -> Callable[[_F], _F]:
+    """Register `f(op, *operand ranges) -> range of the result`; float operands have no range and are left out."""
+
+    def register(function: _F) -> _F:
+        TRANSFER.update(dict.fromkeys(classes, function))
+        return function
+
+    return register
+
+
+# ---- qnn ----------------------------------------------------------------------------------------------------
+
+
+@transfer_of(qnn.Quantize)
+def quantize(op: qnn.Quantize) -> Range:
+    return Range.full(op.to).offset(constant_integers(op.zero_point)).saturate(op.to)
+
+
+@transfer_of(qnn.Shift)
+def shift(op: qnn.Shift, x: Range) -> Range:
+    return x.shift_round(constant_integers(op.shift)).saturate(op.to)
+
+
+@transfer_of(qnn.Scale)
+def scale(op: qnn.Scale, x: Range) -> Range:
+    return x.times(constant_integers(op.mantissa)).saturate(op.to)
+
+
+@transfer_of(qnn.Requantize)
+def requantize(op: qnn.Requantize, x: Range) -> Range:
+    product = x.times(constant_integers(op.mantissa)).saturate(op.buffer)
+    return product.shift_round(constant_integers(op.shift)).saturate(op.to)
+
+
+@transfer_of(qnn.Threshold)
+def threshold(op: qnn.Threshold, x: Range) -> Range:
+    steps = op.thresholds.int64
+
+    def level(bound: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        reached = np.broadcast_to(bound, (op.x.type.channels,))[:, None] >= steps
+        return op.base + reached.sum(axis=-1)
+
+    return Range.of(level(x.lo), level(x.hi)).saturate(op.to)
+
+
+@transfer_of(qnn.Conv2D)
+def conv2d(op: qnn.Conv2D, x: Range) -> Range:
+    seen = _bordered(op, x, op.pad_value)
+    return interval.dot(seen, op.weights.int64.reshape(-1, *op.weights.array.shape[2:])).saturate(op.acc)
+
+
+@transfer_of(qnn.DepthwiseConv2D)
+def depthwise_conv2d(op: qnn.DepthwiseConv2D, x: Range) -> Range:
+    taps = op.weights.int64.reshape(-1, op.weights.array.shape[2])
+    return interval.dot_depthwise(_bordered(op, x, None), taps).saturate(op.acc)
+
+
+def _bordered(op: qnn.Conv2D | qnn.DepthwiseConv2D, x: Range, fill: Tensor | None) -> Range:
+    """What the kernel sees: the input, and the border value if `same` adds any border."""
+    sizes = zip(op.x.type.shape[1:3], op.weights.array.shape[:2], op.strides, op.dilation, strict=True)
+    added = op.padding is Padding.SAME and any(any(same_padding(n or 0, k, s, d)) for n, k, s, d in sizes)
+    value = constant_integers(fill)
+    return x.union(Range(value, value)) if added else x
+
+
+@transfer_of(qnn.Dense)
+def dense(op: qnn.Dense, x: Range) -> Range:
+    return interval.dot(x, op.weights.int64[None]).saturate(op.acc)
+
+
+@transfer_of(qnn.BiasAdd)
+def bias_add(op: qnn.BiasAdd, x: Range) -> Range:
+    bias = constant_integers(op.bias) * 2 ** constant_integers(op.shift)
+    return x.offset(bias).saturate(op.x.type.element)
+
+
+@transfer_of(qnn.ReLU)
+def relu(op: qnn.ReLU, x: Range) -> Range:
+    positive = Range.of(np.maximum(x.lo, 0), np.maximum(x.hi, 0))
+    if op.max is None:
+        return positive
+    bound = constant_integers(op.max) * 2 ** constant_integers(op.shift)
+    return Range.of(np.minimum(positive.lo, bound), np.minimum(positive.hi, bound))
+
+
+@transfer_of(qnn.SumPool)
+def sum_pool(op: qnn.SumPool, x: Range) -> Range:
+    _, rows, columns, _ = op.x.type.shape
+    return x.times(interval.integers((rows or 0) * (columns or 0))).saturate(op.acc)
+
+
+@transfer_of(qnn.Add)
+def add(op: qnn.Add, a: Range, b: Range) -> Range:
+    return a.plus(b).saturate(op.acc)
+
+
+@transfer_of(qnn.Concat)
+def concat(op: qnn.Concat, *parts: Range) -> Range:
+    if op.axis == op.result.type.rank - 1:
+        return interval.joined([(r, v.type.channels) for r, v in zip(parts, op.parts, strict=True)])
+    union = parts[0]
+    for part in parts[1:]:
+        union = union.union(part)
+    return union
+
+
+@transfer_of(qnn.Reshape)
+def reshape(op: qnn.Reshape, x: Range) -> Range:
+    return x.tiled(op.x.type.channels, op.result.type.channels)
+
+
+# ---- akida2 -------------------------------------------------------------------------------------------------
+
+
+@transfer_of(qnn.MaxPool, akida2.InputData)
+def unchanged(op: Op, x: Range) -> Range:
+    return x
+
+
+@transfer_of(akida2.Quantizer)
+def quantizer(op: akida2.Quantizer) -> Range:
+    return Range.full(op.to).offset(constant_integers(op.zero_points)).saturate(op.to)
+
+
+@transfer_of(akida2.InputConv2D, akida2.Conv2D, akida2.DepthwiseConv2D, akida2.Dense1D)
+def layer(op: akida2.NeuralLayer, x: Range) -> Range:
+    return layer_ranges(op, x).output
+
+
+@transfer_of(akida2.Add)
+def akida2_add(op: akida2.Add, a: Range, b: Range) -> Range:
+    total = _aligned(a, op.a_shift, op.acc).plus(_aligned(b, op.b_shift, op.acc)).saturate(op.acc)
+    return total if op.to is None else total.shift_round(constant_integers(op.output_shift)).saturate(op.to)
+
+
+def _aligned(x: Range, shift: Tensor | None, acc: ElementType) -> Range:
+    return x if shift is None else x.shift_left(constant_integers(shift)).saturate(acc)
+
+
+@transfer_of(akida2.Concatenate)
+def concatenate(op: akida2.Concatenate, *parts: Range) -> Range:
+    return interval.joined([(r, v.type.channels) for r, v in zip(parts, op.parts, strict=True)])

@@ -1,0 +1,122 @@
+"""The public functions: `convert` and `load`.
+
+This file stands above all layers: it is the one place of the core that may call frontends, passes, backends
+and the runtime.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from cnn2snn_ir.diagnostics import fail
+from cnn2snn_ir.versions import AkidaVersion, get_akida_version, parse_version
+
+if TYPE_CHECKING:
+    from cnn2snn_ir.dialects.builtin import Module
+    from cnn2snn_ir.passes.base import PassContext
+    from cnn2snn_ir.runtime.model import Model
+
+PIPELINES = {AkidaVersion.v2: "akida2-default"}
+"""The named pipeline of each generation that has a backend."""
+
+
+@runtime_checkable
+class Saveable(Protocol):
+    """A live Keras model, of either Keras: it can save itself."""
+
+    name: str
+
+    def save(self, filepath: Any) -> Any:
+        """Write the model to a file."""
+
+
+def convert(
+    model: str | os.PathLike[str] | Saveable,
+    file_path: str | os.PathLike[str] | None = None,
+    *,
+    target: AkidaVersion | str | None = None,
+    dump_ir: str | os.PathLike[str] | None = None,
+) -> Model:
+    """Compile a quantized model to an Akida program.
+
+    Args:
+        model: a `.h5` or `.keras` file, or a live Keras model (it is saved to a temporary file first).
+        file_path: also write the program here; without a suffix it gets `.fbz`, and a folder gets the model's name.
+        target: the Akida generation; by default the one of `get_akida_version()`.
+        dump_ir: a folder for the IR after every pass.
+
+    Returns:
+        the program, ready to run.
+
+    Raises:
+        CompileError: with every reason why the model cannot be converted.
+    """
+    from cnn2snn_ir.runtime.model import Model
+
+    module, _ = compile_model(model, target=target, dump_ir=dump_ir)
+    program = Model(module)
+    if file_path is not None:
+        program.save(program_path(file_path, module.sym_name))
+    return program
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """Load a program file; raises `CompileError` if it is not a valid one."""
+    from cnn2snn_ir.runtime.model import Model
+
+    return Model(path)
+
+
+def compile_model(
+    model: str | os.PathLike[str] | Saveable,
+    *,
+    target: AkidaVersion | str | None = None,
+    dump_ir: str | os.PathLike[str] | None = None,
+) -> tuple[Module, PassContext]:
+    """Import and compile; returns the module of the target and what the passes had to say."""
+    from cnn2snn_ir.passes.base import PassContext
+    from cnn2snn_ir.passes.instruments import DumpTree, VerifyEach
+    from cnn2snn_ir.passes.manager import PassManager
+    from cnn2snn_ir.passes.pipeline import parse_pipeline
+
+    version = get_akida_version() if target is None else parse_version(target, "target")
+    if version not in PIPELINES:
+        raise fail("TARGET", "there is no backend for this generation yet", found=str(version), allowed="v2")
+    pipeline = parse_pipeline(PIPELINES[version])
+    module = import_any(model)
+    dumps = [] if dump_ir is None else [DumpTree(Path(dump_ir))]
+    context = PassContext()
+    PassManager(pipeline, [*dumps, VerifyEach()]).run(module, context)
+    module.annotations["pipeline"] = str(pipeline)
+    return module, context
+
+
+def import_any(model: str | os.PathLike[str] | Saveable) -> Module:
+    """Import a file or a live model."""
+    from cnn2snn_ir.frontends import load_model
+
+    if isinstance(model, (str, os.PathLike)):
+        return load_model(Path(model))
+    if not isinstance(model, Saveable):
+        raise fail(
+            "MODEL-TYPE",
+            "this is neither a path nor a Keras model",
+            found=type(model).__name__,
+            allowed="a path to a .h5 or .keras file, or a Keras model",
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{Path(model.name).name or 'model'}.h5"
+        model.save(str(path))
+        return load_model(path)
+
+
+def program_path(file_path: str | os.PathLike[str], name: str) -> Path:
+    """Where a program goes: a folder gets the model's name, a bare name gets `.fbz`."""
+    text = os.fspath(file_path)
+    path = Path(text)
+    if text.endswith(("/", os.sep)) or path.is_dir():
+        return path / f"{name}.fbz"
+    return path if path.suffix else path.with_suffix(".fbz")

@@ -1,0 +1,275 @@
+"""Conversion to Akida 2: every block becomes one hardware layer with the variables that the chip holds.
+
+    %relu = qnn.block {kind = conv2d, layer = "conv"} {
+      %1 = qnn.shift %0, #w<shift> {to = si28}
+      %2 = qnn.conv2d %1, #w<kernel>
+      %3 = qnn.bias_add %2, #w<bias> {shift = #w<bias_shift>}
+      %4 = qnn.relu %3
+      %5 = qnn.requantize %4, #w<mantissa>, #w<shift> {to = si8}
+      builtin.return %5
+    }
+▶
+    %relu = akida2.conv2d %0, #w<weights> {input_shift = …, bias = …, bias_shift = …, activation = relu,
+                                           output_scales = …, output_shift = …, to = si8}
+
+Kernels of `conv2d` and `depthwise_conv2d` are stored with both spatial axes reversed, as the chip wants them;
+those of `input_conv2d` and dense layers are not (behaviour of cnn2snn 2.19.3, restated).  Between layers every
+value is a map of rank 4; after a dequantizer the host restores the shape that the model has.
+
+Preconditions: `fuse-blocks`, `check-legality`.  Contract: exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from cnn2snn_ir.diagnostics import Diagnostic, Diagnostics
+from cnn2snn_ir.dialects import akida2, builtin, nn, qnn
+from cnn2snn_ir.dialects.akida2 import Activation, Pool
+from cnn2snn_ir.dialects.geometry import Padding
+from cnn2snn_ir.dialects.qnn import BlockKind
+from cnn2snn_ir.ir import F32, Op, Tensor, Value
+from cnn2snn_ir.ir.verify import place
+from cnn2snn_ir.passes.base import Pass, PassContext
+
+T = TypeVar("T", bound=Op)
+Lowering = Callable[["Parts"], Op]
+
+
+class Parts:
+    """The ops of a block by their part in it."""
+
+    def __init__(self, block: qnn.Block) -> None:
+        self.block = block
+        self.ops = [op for op in block.body if not isinstance(op, builtin.Return)]
+
+    def first(self, kind: type[T]) -> T:
+        """The op of a kind that the block must have."""
+        return next(op for op in self.ops if isinstance(op, kind))
+
+    def after(self, main: Op, kind: type[T]) -> T | None:
+        """The op of a kind behind the main op, if there is one."""
+        behind = self.ops[self.ops.index(main) + 1 :]
+        return next((op for op in behind if isinstance(op, kind)), None)
+
+    def alignment(self, value: Value) -> tuple[Value, Tensor | None]:
+        """Where an operand of the main op comes from outside, and the left shift on its way."""
+        shift: Tensor | None = None
+        while value.owner in self.ops:
+            op = value.owner
+            if isinstance(op, qnn.Shift):
+                shift = op.shift
+            value = op.operands[0]
+        return value, None if shift is None or not shift.int64.any() else shift
+
+    def post_processing(self, main: Op) -> dict[str, Any]:
+        """Bias, activation and output variables of a layer with weights."""
+        bias, relu = self.after(main, qnn.BiasAdd), self.after(main, qnn.ReLU)
+        return {
+            "bias": bias.bias if bias else None,
+            "bias_shift": bias.shift if bias else None,
+            "activation": Activation.RELU if relu else Activation.NONE,
+            "max_value": relu.max if relu else None,
+            "max_value_shift": relu.shift if relu else None,
+            **self.output(main),
+        }
+
+    def output(self, main: Op) -> dict[str, Any]:
+        """Output scale, shift and type."""
+        requantize = self.after(main, qnn.Requantize)
+        if requantize is not None:
+            return {
+                "output_scales": requantize.mantissa,
+                "output_shift": requantize.shift,
+                "post_op": requantize.buffer,
+                "to": requantize.to,
+            }
+        shift = self.after(main, qnn.Shift)
+        total = self.after(main, qnn.SumPool)
+        post_op = {"post_op": total.acc} if total else {}
+        return post_op if shift is None else {"output_shift": shift.shift, "to": shift.to, **post_op}
+
+    def pooling(self, main: Op) -> dict[str, Any]:
+        """Pooling variables of a convolution."""
+        pool = self.after(main, qnn.MaxPool)
+        if pool is not None:
+            return {"pool": Pool.MAX, "pool_size": pool.size, "pool_stride": pool.strides}
+        return {"pool": Pool.AVERAGE} if self.after(main, qnn.SumPool) else {}
+
+    def padding(self, main: qnn.Conv2D | qnn.DepthwiseConv2D) -> Padding:
+        """The layer's border rule: a kernel of one position needs none, so it takes that of the pooling."""
+        pool = self.after(main, qnn.MaxPool)
+        if main.weights.type.shape[:2] == (1, 1):
+            return pool.padding if pool else Padding.SAME
+        return main.padding
+
+
+def stored(weights: Tensor, *, reversed_axes: bool) -> Tensor:
+    """A kernel as the chip stores it."""
+    array = weights.array[::-1, ::-1] if reversed_axes else weights.array
+    return Tensor.of(array, weights.type.element, weights.name)
+
+
+def input_conv2d(parts: Parts) -> Op:
+    main = parts.first(qnn.Conv2D)
+    x, shift = parts.alignment(main.x)
+    return akida2.InputConv2D(
+        x,
+        stored(main.weights, reversed_axes=False),
+        padding_value=main.pad_value,
+        input_shift=shift,
+        stride=main.strides[0],
+        padding=parts.padding(main),
+        acc=main.acc,
+        **parts.pooling(main),
+        **parts.post_processing(main),
+    )
+
+
+def conv2d(parts: Parts) -> Op:
+    main = parts.first(qnn.Conv2D)
+    x, shift = parts.alignment(main.x)
+    return akida2.Conv2D(
+        x,
+        stored(main.weights, reversed_axes=True),
+        input_shift=shift,
+        stride=main.strides[0],
+        padding=parts.padding(main),
+        acc=main.acc,
+        **parts.pooling(main),
+        **parts.post_processing(main),
+    )
+
+
+def depthwise_conv2d(parts: Parts) -> Op:
+    main = parts.first(qnn.DepthwiseConv2D)
+    x, shift = parts.alignment(main.x)
+    return akida2.DepthwiseConv2D(
+        x,
+        stored(main.weights, reversed_axes=True),
+        input_shift=shift,
+        stride=main.strides[0],
+        padding=parts.padding(main),
+        acc=main.acc,
+        **parts.pooling(main),
+        **parts.post_processing(main),
+    )
+
+
+def dense1d(parts: Parts) -> Op:
+    main = parts.first(qnn.Dense)
+    x, shift = parts.alignment(main.x)
+    return akida2.Dense1D(x, main.weights, input_shift=shift, acc=main.acc, **parts.post_processing(main))
+
+
+def add(parts: Parts) -> Op:
+    main = parts.first(qnn.Add)
+    (a, a_shift), (b, b_shift) = parts.alignment(main.a), parts.alignment(main.b)
+    return akida2.Add(a, b, a_shift=a_shift, b_shift=b_shift, acc=main.acc, **parts.output(main))
+
+
+def concatenate(parts: Parts) -> Op:
+    return akida2.Concatenate(parts.first(qnn.Concat).parts)
+
+
+def quantizer(parts: Parts) -> Op:
+    main = parts.first(qnn.Quantize)
+    scales = np.exp2(main.frac_bits.int64.astype(np.float64))
+    return akida2.Quantizer(main.x, Tensor.of(scales, F32, f"{parts.block.layer}/scales"), main.to, main.zero_point)
+
+
+def dequantizer(parts: Parts) -> Op:
+    """`x / 2^f · scale` is `x · (scale / 2^f)`: dividing by a power of two rounds nothing."""
+    main = parts.first(qnn.Dequantize)
+    x, _ = parts.alignment(main.x)
+    scale = np.asarray(1.0) if main.scale is None else main.scale.array.astype(np.float64)
+    scales = scale * np.exp2(-main.frac_bits.int64.astype(np.float64))
+    return akida2.Dequantizer(x, Tensor.of(scales, F32, f"{parts.block.layer}/scales"))
+
+
+LOWERINGS: dict[BlockKind, Lowering] = {
+    BlockKind.INPUT_CONV2D: input_conv2d,
+    BlockKind.CONV2D: conv2d,
+    BlockKind.DEPTHWISE_CONV2D: depthwise_conv2d,
+    BlockKind.DENSE1D: dense1d,
+    BlockKind.ADD: add,
+    BlockKind.CONCATENATE: concatenate,
+    BlockKind.QUANTIZER: quantizer,
+    BlockKind.DEQUANTIZER: dequantizer,
+}
+"""One for each kind of block."""
+
+
+@dataclass(frozen=True)
+class ConvertToAkida2(Pass):
+    """Turn blocks into Akida 2 layers."""
+
+    name = "convert-to-akida2"
+
+    def run(self, op: Op, context: PassContext) -> bool:
+        assert isinstance(op, builtin.Module)
+        left = Diagnostics(left_over(inner) for inner in op.body if not is_akida2(inner, converted=False))
+        left.raise_errors("cannot convert to Akida 2")
+        converted = 0
+        for block in [b for b in op.body if isinstance(b, qnn.Block)]:
+            convert(block)
+            converted += 1
+        context.statistics[f"{self.name}: layers"] += converted
+        if converted:
+            op.annotations["target"] = "v2"
+        return converted > 0
+
+
+def is_akida2(op: Op, *, converted: bool) -> bool:
+    """True for ops that a program of Akida 2 may hold; blocks too, until they are converted."""
+    return op.op_name.partition(".")[0] in ("akida2", "builtin", "nn") or (isinstance(op, qnn.Block) and not converted)
+
+
+def left_over(op: Op) -> Diagnostic:
+    """The diagnostic for an op that no layer of the target takes."""
+    return Diagnostic(
+        "AK2-LEFT-01",
+        "no Akida 2 layer computes this where it stands",
+        where=place(op),
+        help="see the reasons with cnn2snn-opt --pass-statistics",
+    )
+
+
+def convert(block: qnn.Block) -> None:
+    """Put the hardware layer in the place of a block."""
+    graph = block.graph
+    assert graph is not None
+    layer = LOWERINGS[block.kind](Parts(block))
+    layer.loc = block.loc
+    feed_input(layer, block)
+    graph.insert_before(block, layer)
+    value = layer.results[0]
+    name, annotations = block.result.name, block.annotations
+    if value.type.element.is_float and value.type.shape != block.result.type.shape:
+        host = nn.Reshape(value, block.result.type.per_sample, loc=block.loc)
+        graph.insert_before(block, host)
+        block.result.replace_all_uses_with(host.result)
+    else:
+        block.result.replace_all_uses_with(value)
+    block.erase()
+    value.name = name
+    layer.annotations.update({"layer": block.layer, **annotations})
+
+
+def feed_input(layer: Op, block: qnn.Block) -> None:
+    """Layers other than the first kinds read a model input through an `input_data` layer."""
+    if isinstance(layer, (akida2.InputConv2D, akida2.Quantizer)):
+        return
+    for index, value in enumerate(layer.operands):
+        source = value.owner
+        if isinstance(source, builtin.Input):
+            existing = [u for u in value.users if isinstance(u, akida2.InputData)]
+            data = existing[0] if existing else akida2.InputData(value, loc=source.loc, name=f"{value.name}_data")
+            if not existing:
+                assert block.graph is not None
+                block.graph.insert_before(block, data)
+            layer.set_operand(index, data.results[0])

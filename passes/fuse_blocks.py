@@ -1,0 +1,176 @@
+"""Block fusion: the ops that one hardware layer computes together move into a `qnn.block`.
+
+    %1 = qnn.conv2d %0, #w<conv/kernel, …> : tensor<?x8x8x16xsi28>
+    %2 = qnn.bias_add %1, #w<conv/bias, …> {shift = …} : tensor<?x8x8x16xsi28>
+    %3 = qnn.relu %2 : tensor<?x8x8x16xsi28>
+    %relu = qnn.requantize %3, #w<…>, #w<…> {to = si8} : tensor<?x8x8x16xsi8>
+▶
+    %relu = qnn.block {kind = conv2d, layer = "conv"} {
+      %1 = qnn.conv2d %0, …
+      %2 = qnn.bias_add %1, …
+      %3 = qnn.relu %2
+      %4 = qnn.requantize %3, …
+      builtin.return %4
+    } : tensor<?x8x8x16xsi8>
+
+A block grows from its main op: backwards over what prepares the operands, forwards over the stages of the
+table below, in their order, as long as each value has one user.  Where a stage is missing because a value has
+other users, `why_not` says so.
+
+Preconditions: `fold-scales`.  Contract: exact; nothing is computed differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cnn2snn_ir.dialects import builtin, qnn
+from cnn2snn_ir.dialects.qnn import BlockKind
+from cnn2snn_ir.ir import Graph, Op, Value, fuse
+from cnn2snn_ir.ir.location import layers
+from cnn2snn_ir.ir.rewrite import Rewriter
+from cnn2snn_ir.passes.base import Pass, PassContext, option
+from cnn2snn_ir.versions import AkidaVersion
+
+Stage = tuple[type[Op], ...]
+
+CONV_STAGES: tuple[Stage, ...] = (
+    (qnn.BiasAdd,),
+    (qnn.MaxPool,),
+    (qnn.ReLU,),
+    (qnn.SumPool,),
+    (qnn.Requantize, qnn.Shift),
+)
+DENSE_STAGES: tuple[Stage, ...] = ((qnn.BiasAdd,), (qnn.ReLU,), (qnn.Requantize, qnn.Shift))
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """How a block grows from its main op."""
+
+    main: type[Op]
+    kind: BlockKind
+    before: tuple[type[Op], ...] = ()
+    after: tuple[Stage, ...] = ()
+
+
+AKIDA2_PATTERNS = (
+    Pattern(qnn.Conv2D, BlockKind.CONV2D, (qnn.Shift, qnn.Reshape), CONV_STAGES),
+    Pattern(qnn.DepthwiseConv2D, BlockKind.DEPTHWISE_CONV2D, (qnn.Shift, qnn.Reshape), CONV_STAGES),
+    Pattern(qnn.Dense, BlockKind.DENSE1D, (qnn.Shift, qnn.Reshape), DENSE_STAGES),
+    Pattern(qnn.Add, BlockKind.ADD, (qnn.Shift,), ((qnn.Shift,),)),
+    Pattern(qnn.Concat, BlockKind.CONCATENATE),
+    Pattern(qnn.Quantize, BlockKind.QUANTIZER),
+    Pattern(qnn.Dequantize, BlockKind.DEQUANTIZER, (qnn.Reshape,)),
+)
+"""Source: the block patterns of cnn2snn 2.19.3 for Akida 2 (Apache-2.0), restated in terms of `qnn` ops."""
+
+PATTERNS = {AkidaVersion.v2: AKIDA2_PATTERNS}
+
+
+def grow(main: Op, pattern: Pattern, rewriter: Rewriter) -> list[Op]:
+    """The ops of the block around `main`, in order."""
+    before = list(preparation(main, pattern))
+    after: list[Op] = []
+    tail = main.results[0]
+    for stage in pattern.after:
+        user = only_user(tail, stage, rewriter)
+        if user is not None:
+            after.append(user)
+            tail = user.results[0]
+    return [*before, main, *after]
+
+
+def preparation(op: Op, pattern: Pattern) -> Iterator[Op]:
+    """What only prepares the operands of `op`, producers first."""
+    for value in dict.fromkeys(op.operands):
+        producer = value.owner
+        if isinstance(producer, pattern.before) and value.users == (op,) and not is_output(producer):
+            yield from preparation(producer, pattern)
+            yield producer
+
+
+def is_output(op: Op) -> bool:
+    """True for a shift that ends the layer before: its operand is an accumulator."""
+    return isinstance(op, qnn.Shift) and op.to.bits <= op.x.type.element.bits
+
+
+def only_user(value: Value, stage: Stage, rewriter: Rewriter) -> Op | None:
+    """The op of the stage that uses `value`, if it is its only user."""
+    matching = [user for user in value.users if isinstance(user, stage)]
+    if not matching or (isinstance(matching[0], qnn.Shift) and not is_output(matching[0])):
+        return None
+    if len(value.uses) > 1:
+        others = ", ".join(sorted(f"%{r.name or '?'}" for u in value.users for r in u.results))
+        rewriter.why_not(matching[0], f"%{value.name or '?'} has {len(value.uses)} users: {others}")
+        return None
+    return matching[0]
+
+
+def kind_of(main: Op, pattern: Pattern, ops: list[Op]) -> BlockKind:
+    """The hardware layer: the first convolution of an image is an input convolution."""
+    if isinstance(main, qnn.Conv2D) and is_image(main.x) and any(isinstance(op, qnn.ReLU) for op in ops):
+        return BlockKind.INPUT_CONV2D
+    return pattern.kind
+
+
+def is_image(x: Value) -> bool:
+    """True for a model input, or an unsigned input quantizer's output, of 1 or 3 channels and 8 bits."""
+    owner = x.owner
+    if isinstance(owner, qnn.Block) and owner.kind is BlockKind.QUANTIZER:
+        owner = next(op for op in owner.body if isinstance(op, qnn.Quantize))
+    if isinstance(owner, builtin.Input):
+        unsigned = owner.element.bits == 8 and owner.element.lo == 0
+    elif isinstance(owner, qnn.Quantize):
+        unsigned = owner.to.hi == 255  # QuantizeML's unsigned quantizer keeps one more bit for values below its minimum
+    else:
+        return False
+    return unsigned and x.type.channels in (1, 3)
+
+
+def outline(ops: list[Op], kind: BlockKind, main: Op) -> qnn.Block:
+    """Move `ops` into a block that stands where the last of them stood."""
+    last = ops[-1]
+    graph = last.graph
+    assert graph is not None
+    result = last.results[0]
+    name, annotations = result.name, dict(last.annotations)
+    anchor = last.next
+    assert anchor is not None
+    body = Graph()
+    for op in ops:
+        body.append(graph.remove(op))
+    result.name = None
+    last.annotations.clear()
+    body.append(builtin.Return((result,)))
+    source = next((layer.name for layer in layers(main.loc)), name or main.op_name)
+    block = qnn.Block(kind, source, body, loc=fuse(*(op.loc for op in ops)), name=name, annotations=annotations)
+    inside = set(ops)
+    result.replace_uses_where(block.result, lambda use: use.op not in inside and use.op.graph is not body)
+    graph.insert_before(anchor, block)
+    return block
+
+
+@dataclass(frozen=True)
+class FuseBlocks(Pass):
+    """Group the ops that one hardware layer computes together."""
+
+    name = "fuse-blocks"
+
+    target: AkidaVersion = option(AkidaVersion.v2, "the generation whose layers are formed")
+
+    def run(self, op: Op, context: PassContext) -> bool:
+        rewriter = Rewriter(current=self.name)
+        patterns = {p.main: p for p in PATTERNS.get(self.target, ())}
+        changed = False
+        for graph in op.regions:
+            for main in list(graph):
+                pattern = patterns.get(type(main))
+                if pattern is not None:
+                    ops = grow(main, pattern, rewriter)
+                    block = outline(ops, kind_of(main, pattern, ops), main)
+                    context.statistics[f"{self.name}: {block.kind}"] += 1
+                    changed = True
+        context.absorb(self.name, rewriter)
+        return changed

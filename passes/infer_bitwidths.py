@@ -1,0 +1,77 @@
+"""Bitwidth propagation: a proven range for every accumulator, from the real weights.
+
+    %1 = qnn.conv2d %0, #w<conv/kernel, …> : tensor<?x8x8x16xsi28>
+▶
+    %1 = qnn.conv2d %0, #w<conv/kernel, …> : tensor<?x8x8x16xsi28> meta {range = [-40210, 39114], bits = 17}
+
+For a fused layer the range is that of its accumulator with the bias; otherwise that of the op's result.  `bits`
+is the width of the narrowest signed type that holds it.  A remark names each layer whose accumulator may
+saturate.
+
+Preconditions: all weights are here.  Contract: exact; only annotations change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cnn2snn_ir.analysis.interval import Range
+from cnn2snn_ir.analysis.layer_ranges import layer_ranges
+from cnn2snn_ir.analysis.ranges import value_ranges
+from cnn2snn_ir.diagnostics import Diagnostic, Severity
+from cnn2snn_ir.dialects import akida2, qnn
+from cnn2snn_ir.dialects.builtin import Module
+from cnn2snn_ir.ir import AttrValue, Op, Value
+from cnn2snn_ir.ir.verify import place
+from cnn2snn_ir.passes.base import Pass, PassContext
+
+ACCUMULATING = (qnn.Conv2D, qnn.DepthwiseConv2D, qnn.Dense, qnn.BiasAdd, qnn.SumPool, qnn.Scale, qnn.Add, akida2.Add)
+"""Ops whose results are sums or products: what a bit width is asked of."""
+
+
+def signed_bits(low: int, high: int) -> int:
+    """Bits of the narrowest signed type that holds both."""
+    return max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0) + 1
+
+
+def accumulator_range(op: Op, ranges: dict[Value, Range]) -> Range | None:
+    """The range that is worth knowing of an op."""
+    if isinstance(op, akida2.NeuralLayer):
+        return layer_ranges(op, ranges[op.operands[0]]).biased
+    return ranges[op.results[0]] if isinstance(op, ACCUMULATING) else None
+
+
+@dataclass(frozen=True)
+class InferBitwidths(Pass):
+    """Prove a range for every accumulator and write it down."""
+
+    name = "infer-bitwidths"
+
+    def run(self, op: Op, context: PassContext) -> bool:
+        assert isinstance(op, Module)
+        ranges = value_ranges(op)
+        changed = False
+        for inner in op.body.walk():
+            proven = accumulator_range(inner, ranges)
+            if proven is not None:
+                changed |= self.annotate(inner, int(proven.lo.min()), int(proven.hi.max()), context)
+        return changed
+
+    def annotate(self, op: Op, low: int, high: int, context: PassContext) -> bool:
+        """Write the range down; True if it says something new."""
+        notes: dict[str, AttrValue] = {"range": (low, high), "bits": signed_bits(low, high)}
+        accumulator = getattr(op, "acc", op.results[0].type.element)
+        if low <= accumulator.lo or high >= accumulator.hi:
+            context.diagnostics.add(
+                Diagnostic(
+                    "RANGE-SATURATION",
+                    "the accumulator may saturate",
+                    where=place(op),
+                    found=f"{low} to {high}",
+                    allowed=f"{accumulator}: {accumulator.lo} to {accumulator.hi}",
+                    severity=Severity.REMARK,
+                )
+            )
+        changed = any(op.annotations.get(key) != value for key, value in notes.items())
+        op.annotations.update(notes)
+        return changed

@@ -1,0 +1,442 @@
+"""The rules of Akida 2, one entry each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from cnn2snn_ir.diagnostics import Severity
+from cnn2snn_ir.dialects import builtin, nn, qnn
+from cnn2snn_ir.dialects.geometry import Padding
+from cnn2snn_ir.dialects.qnn import BlockKind
+from cnn2snn_ir.ir import Op, Value
+from cnn2snn_ir.passes.legality.rule import CONVERTER, GUIDE, Rule
+
+CONVOLUTIONS = (qnn.Conv2D, qnn.DepthwiseConv2D)
+
+
+def inside(block: qnn.Block, kind: type[Op] | tuple[type[Op], ...]) -> Any:
+    """The op of a kind in a block, or None."""
+    return next((op for op in block.body if isinstance(op, kind)), None)
+
+
+def unless(legal: bool, found: str) -> str:
+    """What was found, if it is not legal."""
+    return "" if legal else found
+
+
+def kernel(op: Any) -> tuple[int, int]:
+    """Height and width of a kernel."""
+    height, width = op.weights.type.shape[:2]
+    return height or 0, width or 0
+
+
+# ---- model ------------------------------------------------------------------------------------------------------
+
+
+def input_rank(op: builtin.Input) -> str:
+    return unless(len(op.shape) in (1, 3), f"samples of shape {list(op.shape)}")
+
+
+def output_count(op: builtin.Module) -> str:
+    return unless(len(op.outputs) == 1 and len(op.inputs) == 1, f"{len(op.inputs)} inputs, {len(op.outputs)} outputs")
+
+
+def float_before_integers(op: Op) -> str:
+    """Float ops may only stand behind the last integer."""
+    return unless(not any(reaches_integer(r) for r in op.results), "integers computed from it")
+
+
+def reaches_integer(value: Value) -> bool:
+    return any(
+        not result.type.element.is_float or reaches_integer(result) for user in value.users for result in user.results
+    )
+
+
+# ---- layers -----------------------------------------------------------------------------------------------------
+
+
+def square_kernel(op: Any) -> str:
+    height, width = kernel(op)
+    return unless(height == width, f"{height}x{width}")
+
+
+def equal_strides(op: Any) -> str:
+    return unless(op.strides[0] == op.strides[1], f"{op.strides[0]} and {op.strides[1]}")
+
+
+def no_dilation(op: Any) -> str:
+    return unless(op.dilation == (1, 1), f"{op.dilation[0]} and {op.dilation[1]}")
+
+
+def weight_bits(op: Any) -> str:
+    return unless(op.weights.type.element.bits in (4, 8), f"{op.weights.type.element.bits} bits")
+
+
+def flat_dense_input(op: qnn.Dense) -> str:
+    shape = op.x.type.per_sample
+    return unless(all(d == 1 for d in shape[:-1]), f"samples of shape {list(shape)}")
+
+
+def concat_axis(op: qnn.Concat) -> str:
+    return unless(op.axis == op.result.type.rank - 1, f"axis {op.axis}")
+
+
+def two_parts(op: qnn.Concat) -> str:
+    return unless(len(op.parts) == 2, f"{len(op.parts)} parts")
+
+
+# ---- blocks -----------------------------------------------------------------------------------------------------
+
+
+def padding_elsewhere(block: qnn.Block) -> str:
+    conv = inside(block, qnn.Conv2D)
+    padded = conv is not None and block.kind is not BlockKind.INPUT_CONV2D and conv.pad_value is not None
+    return unless(not padded, "a padding value other than 0")
+
+
+def padding_value_range(block: qnn.Block) -> str:
+    conv = inside(block, qnn.Conv2D)
+    if conv is None or block.kind is not BlockKind.INPUT_CONV2D or conv.pad_value is None or conv.pad_value.is_opaque:
+        return ""
+    low, high = int(conv.pad_value.int64.min()), int(conv.pad_value.int64.max())
+    return unless(low >= 0 and high <= 255, f"{low} to {high}")
+
+
+def input_alignment(block: qnn.Block) -> str:
+    shift = inside(block, qnn.Shift)
+    conv = inside(block, qnn.Conv2D)
+    aligned = block.kind is BlockKind.INPUT_CONV2D and shift is not None and shift.result is conv.x
+    return unless(not aligned, "inputs of different fractional bits")
+
+
+def first_layer_type(block: qnn.Block) -> str:
+    if block.kind in (BlockKind.INPUT_CONV2D, BlockKind.QUANTIZER):
+        return ""
+    return unless(not any(v.type.element.lo == 0 for v in outside_inputs(block)), "an unsigned model input")
+
+
+def outside_inputs(block: qnn.Block) -> Iterator[Value]:
+    """Model inputs that a block reads."""
+    return (v for op in block.body for v in op.operands if isinstance(v.owner, builtin.Input))
+
+
+def pool_padding(block: qnn.Block) -> str:
+    pool, conv = inside(block, qnn.MaxPool), inside(block, CONVOLUTIONS)
+    if pool is None or conv is None or kernel(conv) == (1, 1):
+        return ""
+    return unless(pool.padding is conv.padding, f"convolution {conv.padding}, pooling {pool.padding}")
+
+
+def pool_square(block: qnn.Block) -> str:
+    pool = inside(block, qnn.MaxPool)
+    if pool is None:
+        return ""
+    square = pool.size[0] == pool.size[1] and pool.strides[0] == pool.strides[1]
+    return unless(square, f"size {list(pool.size)}, strides {list(pool.strides)}")
+
+
+def pool_activation(block: qnn.Block) -> str:
+    return unless(inside(block, qnn.MaxPool) is None or inside(block, qnn.ReLU) is not None, "no activation")
+
+
+def two_poolings(block: qnn.Block) -> str:
+    both = inside(block, qnn.MaxPool) is not None and inside(block, qnn.SumPool) is not None
+    return unless(not both, "max pooling and global average pooling")
+
+
+def depthwise_average(block: qnn.Block) -> str:
+    average = block.kind is BlockKind.DEPTHWISE_CONV2D and inside(block, qnn.SumPool) is not None
+    return unless(not average, "a depthwise convolution before it")
+
+
+def block_reshape(block: qnn.Block) -> str:
+    """Only a dense layer may flatten; elsewhere a reshape may add or drop dimensions of size 1."""
+    for op in block.body:
+        if isinstance(op, qnn.Reshape) and block.kind is not BlockKind.DENSE1D:
+            before, after = ([d for d in v.type.per_sample if d != 1] for v in (op.x, op.result))
+            if before != after:
+                return f"{list(op.x.type.per_sample)} to {list(op.result.type.per_sample)}"
+    return ""
+
+
+# ---- the chip ---------------------------------------------------------------------------------------------------
+
+
+def mapped_kernel(block: qnn.Block) -> str:
+    conv = inside(block, CONVOLUTIONS)
+    if conv is None or kernel(conv)[0] != kernel(conv)[1]:
+        return ""
+    size, stride = kernel(conv)[0], max(conv.strides)
+    if block.kind is BlockKind.INPUT_CONV2D:
+        limit = {3: 3, 4: 4, 5: 5, 7: 6}.get(size, 0)
+        return unless(stride <= limit, f"kernel {size}, stride {stride}")
+    sizes = (3, 5, 7) if block.kind is BlockKind.DEPTHWISE_CONV2D else (1, 3, 5, 7)
+    return unless(size in sizes and stride <= 2, f"kernel {size}, stride {stride}")
+
+
+def mapped_padding(block: qnn.Block) -> str:
+    conv = inside(block, CONVOLUTIONS)
+    if conv is None or block.kind is BlockKind.INPUT_CONV2D or kernel(conv) == (1, 1):
+        return ""
+    return unless(conv.padding is Padding.SAME, str(conv.padding))
+
+
+def mapped_channels(block: qnn.Block) -> str:
+    main = inside(block, (*CONVOLUTIONS, qnn.Dense))
+    if main is None:
+        return ""
+    limit = 512 if block.kind is BlockKind.INPUT_CONV2D else 2048
+    return unless(main.result.type.channels <= limit, f"{main.result.type.channels} filters")
+
+
+def mapped_dense(block: qnn.Block) -> str:
+    dense = inside(block, qnn.Dense)
+    return unless(dense is None or dense.x.type.channels <= 2048, f"{dense.x.type.channels if dense else 0} inputs")
+
+
+PASS_OVER = (builtin.Input, builtin.Return, qnn.Block, nn.Softmax, nn.Activation, nn.Dense, nn.Reshape)
+LAYERS_OF_QNN = tuple(op for op in vars(qnn).values() if isinstance(op, type) and issubclass(op, Op) and op.op_name)
+
+
+def left_over(op: Op) -> str:
+    """Once blocks exist, an op outside of them is one that no layer takes."""
+    formed = op.graph is not None and isinstance(op.graph.owner, builtin.Module)
+    blocks = formed and op.graph is not None and any(isinstance(other, qnn.Block) for other in op.graph)
+    return unless(not blocks or isinstance(op, PASS_OVER), f"{op.op_name} on its own")
+
+
+BLOCK = (qnn.Block,)
+WARNING = Severity.WARNING
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "AK2-MODEL-01",
+        "a model has one input and one output",
+        "1 and 1",
+        "split the model",
+        CONVERTER,
+        (builtin.Module,),
+        output_count,
+    ),
+    Rule(
+        "AK2-MODEL-02",
+        "the model input is a vector or an image",
+        "samples of 1 or 3 dimensions",
+        "reshape the input in front of the model",
+        CONVERTER,
+        (builtin.Input,),
+        input_rank,
+    ),
+    Rule(
+        "AK2-MODEL-03",
+        "float layers stand behind the last integer layer",
+        "a head such as softmax",
+        "quantize the layer, or end the model before it",
+        CONVERTER,
+        (nn.Softmax, nn.Activation, nn.Dense, nn.Reshape),
+        float_before_integers,
+    ),
+    Rule(
+        "AK2-CONV-01",
+        "kernels are square",
+        "equal height and width",
+        "pad the kernel with zeros to a square",
+        CONVERTER,
+        CONVOLUTIONS,
+        square_kernel,
+    ),
+    Rule(
+        "AK2-CONV-02",
+        "strides are equal in both directions",
+        "equal strides",
+        "use one stride for both directions",
+        CONVERTER,
+        CONVOLUTIONS,
+        equal_strides,
+    ),
+    Rule(
+        "AK2-CONV-03",
+        "kernels are not dilated",
+        "1 and 1",
+        "write the dilated kernel out with zeros",
+        CONVERTER,
+        CONVOLUTIONS,
+        no_dilation,
+    ),
+    Rule(
+        "AK2-CONV-04",
+        "weights of convolutions have 4 or 8 bits",
+        "4 or 8 bits",
+        "quantize with weight_bits 4 or 8",
+        CONVERTER,
+        CONVOLUTIONS,
+        weight_bits,
+    ),
+    Rule(
+        "AK2-DENSE-01",
+        "a dense layer reads a vector",
+        "samples with one dimension other than 1",
+        "put a Flatten before it, or use a 1x1 convolution",
+        CONVERTER,
+        (qnn.Dense,),
+        flat_dense_input,
+    ),
+    Rule(
+        "AK2-CONCAT-01",
+        "concatenation joins channels",
+        "the last axis",
+        "permute the model so that channels are joined",
+        CONVERTER,
+        (qnn.Concat,),
+        concat_axis,
+    ),
+    Rule(
+        "AK2-CONCAT-02",
+        "concatenation joins two tensors",
+        "2 parts",
+        "join in pairs",
+        CONVERTER,
+        (qnn.Concat,),
+        two_parts,
+    ),
+    Rule(
+        "AK2-INPUT-01",
+        "the channels of an input convolution share their fractional bits",
+        "one exponent for all channels",
+        "quantize the input per tensor",
+        CONVERTER,
+        BLOCK,
+        input_alignment,
+    ),
+    Rule(
+        "AK2-INPUT-02",
+        "padding values of an input convolution are unsigned bytes",
+        "0 to 255",
+        "change the offset of the Rescaling layer",
+        CONVERTER,
+        BLOCK,
+        padding_value_range,
+    ),
+    Rule(
+        "AK2-INPUT-03",
+        "only an input convolution reads unsigned integers from outside",
+        "a signed input, or Conv2D with ReLU on an image of 1 or 3 channels",
+        "quantize with input_dtype='int8', or give the model a float input",
+        CONVERTER,
+        BLOCK,
+        first_layer_type,
+    ),
+    Rule(
+        "AK2-PAD-01",
+        "only an input convolution pads with other values than 0",
+        "0",
+        "pad with 0",
+        CONVERTER,
+        BLOCK,
+        padding_elsewhere,
+    ),
+    Rule(
+        "AK2-POOL-01",
+        "max pooling pads as its convolution does",
+        "equal padding",
+        "give both layers the same padding",
+        CONVERTER,
+        BLOCK,
+        pool_padding,
+    ),
+    Rule(
+        "AK2-POOL-02",
+        "max pooling is square",
+        "equal sizes, equal strides",
+        "use a square pooling",
+        CONVERTER,
+        BLOCK,
+        pool_square,
+    ),
+    Rule(
+        "AK2-POOL-03",
+        "max pooling is followed by an activation",
+        "a ReLU behind the pooling",
+        "add a ReLU after the pooling",
+        CONVERTER,
+        BLOCK,
+        pool_activation,
+    ),
+    Rule(
+        "AK2-POOL-04",
+        "a layer pools once",
+        "max or global average pooling",
+        "put a convolution between the two",
+        CONVERTER,
+        BLOCK,
+        two_poolings,
+    ),
+    Rule(
+        "AK2-POOL-05",
+        "global average pooling follows a convolution or a dense layer's map",
+        "Conv2D",
+        "put a 1x1 convolution before the pooling",
+        CONVERTER,
+        BLOCK,
+        depthwise_average,
+    ),
+    Rule(
+        "AK2-RESHAPE-01",
+        "only a dense layer flattens",
+        "dimensions of size 1 added or dropped",
+        "move the reshape to the input, or in front of a dense layer",
+        CONVERTER,
+        BLOCK,
+        block_reshape,
+    ),
+    Rule(
+        "AK2-LEFT-01",
+        "every op belongs to an Akida 2 layer",
+        "an op that continues the layer before it",
+        "put an identity 1x1 convolution before it",
+        CONVERTER,
+        LAYERS_OF_QNN,
+        left_over,
+    ),
+    Rule(
+        "AK2-MAP-01",
+        "the chip has a set of kernels and strides",
+        "1, 3, 5, 7 with stride 1 or 2 (depthwise from 3); input 3 to 7 with stride up to 3, 4, 5, 6",
+        "pad the kernel, or use another stride",
+        GUIDE,
+        BLOCK,
+        mapped_kernel,
+        WARNING,
+    ),
+    Rule(
+        "AK2-MAP-02",
+        "inner convolutions pad with same on the chip",
+        "same",
+        "use padding='same'",
+        GUIDE,
+        BLOCK,
+        mapped_padding,
+        WARNING,
+    ),
+    Rule(
+        "AK2-MAP-03",
+        "the chip limits the filters of a layer",
+        "512 in an input convolution, 2048 elsewhere",
+        "use fewer filters",
+        GUIDE,
+        BLOCK,
+        mapped_channels,
+        WARNING,
+    ),
+    Rule(
+        "AK2-MAP-04",
+        "the chip limits the inputs of a dense layer",
+        "2048",
+        "pool before the dense layer",
+        GUIDE,
+        BLOCK,
+        mapped_dense,
+        WARNING,
+    ),
+)

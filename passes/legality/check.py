@@ -1,0 +1,47 @@
+"""Legality: every rule on every op, all faults at once.
+
+Run before fusion it judges single ops; run after it, blocks and whatever no block took.  Nothing is changed.
+
+Preconditions: none.  Contract: exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cnn2snn_ir.diagnostics import Diagnostic, Diagnostics, fail
+from cnn2snn_ir.ir import Op
+from cnn2snn_ir.passes.base import Pass, PassContext, option
+from cnn2snn_ir.passes.legality import akida2
+from cnn2snn_ir.passes.legality.rule import Rule
+from cnn2snn_ir.versions import AkidaVersion
+
+TABLES: dict[AkidaVersion, tuple[Rule, ...]] = {AkidaVersion.v2: akida2.RULES}
+
+
+def illegalities(op: Op, rules: tuple[Rule, ...]) -> Iterator[Diagnostic]:
+    """Every rule that `op` or an op nested in it breaks."""
+    for inner in op.walk():
+        for rule in rules:
+            diagnostic = rule.check(inner)
+            if diagnostic is not None:
+                yield diagnostic
+
+
+@dataclass(frozen=True)
+class CheckLegality(Pass):
+    """Hold every op against the rules of the target."""
+
+    name = "check-legality"
+
+    target: AkidaVersion = option(AkidaVersion.v2, "the generation whose rules apply")
+
+    def run(self, op: Op, context: PassContext) -> bool:
+        rules = TABLES.get(self.target)
+        if rules is None:
+            raise fail("TARGET", "no backend for this generation yet", found=str(self.target), allowed="v2")
+        found = Diagnostics(illegalities(op, rules))
+        found.raise_errors(f"the model is not legal for Akida {str(self.target)[1:]}")
+        context.diagnostics.extend(found)
+        return False

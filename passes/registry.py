@@ -1,0 +1,113 @@
+"""All passes and named pipelines, by name.  Classes are imported when somebody names them.
+
+Other distributions add passes with an entry point in the group `cnn2snn_ir.passes`:
+
+    [project.entry-points."cnn2snn_ir.passes"]
+    my-pass = "my_package.my_pass:MyPass"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import NamedTuple
+
+from cnn2snn_ir.diagnostics import fail
+from cnn2snn_ir.passes.base import Pass
+
+GROUP = "cnn2snn_ir.passes"
+
+PASSES = {
+    "canonicalize": "cnn2snn_ir.passes.canonicalize:Canonicalize",
+    "check-legality": "cnn2snn_ir.passes.legality.check:CheckLegality",
+    "fold-scales": "cnn2snn_ir.passes.fold_scales:FoldScales",
+    "fold-thresholds": "cnn2snn_ir.passes.fold_thresholds:FoldThresholds",
+    "materialize-alignment": "cnn2snn_ir.passes.materialize_alignment:MaterializeAlignment",
+    "fuse-blocks": "cnn2snn_ir.passes.fuse_blocks:FuseBlocks",
+    "infer-bitwidths": "cnn2snn_ir.passes.infer_bitwidths:InferBitwidths",
+    "convert-to-akida2": "cnn2snn_ir.passes.convert_to_akida2:ConvertToAkida2",
+}
+"""Name ▶ `module:class`."""
+
+PIPELINES: dict[str, str] = {
+    "akida2-default": (
+        "canonicalize, check-legality{target=v2}, fold-scales, materialize-alignment, fuse-blocks{target=v2}, "
+        "qnn.block(canonicalize), check-legality{target=v2}, convert-to-akida2, canonicalize, infer-bitwidths"
+    ),
+}
+"""Name ▶ pipeline text; named pipelines may name others."""
+
+
+class Source(NamedTuple):
+    """Where the class of a pass is, and the distribution that says so."""
+
+    target: str
+    distribution: str
+
+
+def pass_names() -> list[str]:
+    """The names of all passes, ours first."""
+    return [*_extra, *_sources()]
+
+
+def find_pass(name: str) -> type[Pass] | None:
+    """The pass called `name`, or None; raises `CompileError` if it is there but cannot be loaded."""
+    if name in _extra:
+        return _extra[name]
+    source = _sources().get(name)
+    return _load(name, source) if source is not None else None
+
+
+@contextmanager
+def extended(passes: Iterable[type[Pass]] = (), pipelines: Mapping[str, str] | None = None) -> Iterator[None]:
+    """More passes and pipelines inside a `with` block, for tests and notebooks."""
+    old_passes, old_pipelines = dict(_extra), dict(PIPELINES)
+    _extra.update({p.name: p for p in passes})
+    PIPELINES.update(pipelines or {})
+    try:
+        yield
+    finally:
+        _extra.clear()
+        _extra.update(old_passes)
+        PIPELINES.clear()
+        PIPELINES.update(old_pipelines)
+
+
+_extra: dict[str, type[Pass]] = {}
+
+
+@cache
+def _sources() -> dict[str, Source]:
+    """Our passes and those of installed distributions; raises `CompileError` if two have one name."""
+    sources = {name: Source(target, "cnn2snn-ir") for name, target in PASSES.items()}
+    for point in entry_points(group=GROUP):
+        source = Source(point.value, point.dist.name if point.dist else "an unknown distribution")
+        if point.name in sources:
+            raise fail(
+                "PASS-DUPLICATE",
+                "two distributions have a pass of this name",
+                where=point.name,
+                found=" and ".join(f"{s.target} of {s.distribution}" for s in (sources[point.name], source)),
+                help="uninstall one of them",
+            )
+        sources[point.name] = source
+    return sources
+
+
+def _load(name: str, source: Source) -> type[Pass]:
+    module, _, attribute = source.target.partition(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise fail(
+            "PASS-LOAD", "the pass cannot be loaded", where=f"{name} ({source.distribution})", found=str(error)
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Pass) and found.name == name):
+        raise fail(
+            "PASS-LOAD", "this is not the pass it is registered as", where=f"{name} ({source.distribution})",
+            found=source.target,
+        )  # fmt: skip
+    return found
