@@ -115,8 +115,11 @@ class _Builder(Transformer[Token, Any]):
         return module
 
     def module(self, name: Token, *rest: Any) -> Module:
-        annotations, body = rest if len(rest) == 2 else ({}, rest[0])
-        return Module(unquote(name[1:]), body, annotations=dict(annotations), loc=self.position_of(name))
+        annotations = next((part for part in rest if isinstance(part, Dict)), Dict())
+        body = next(part for part in rest if isinstance(part, Graph))
+        loc = next((part for part in rest if not isinstance(part, (Dict, Graph))), self.position_of(name))
+        plain_annotations = {k: plain(v) for k, v in annotations.items()}
+        return Module(unquote(name[1:]), body, annotations=plain_annotations, loc=loc)
 
     def block(self, *ops: Op) -> Graph:
         return Graph(op for op in ops if op is not None)
@@ -427,6 +430,9 @@ class _Builder(Transformer[Token, Any]):
 
     def location(self, loc: Location) -> Location:
         return loc
+
+    def unknown(self) -> Location:
+        return UNKNOWN
 
     def layer(self, name: Token, kind: Token | None = None, index: Token | None = None) -> Layer:
         words = "" if kind is None else unquote(kind)

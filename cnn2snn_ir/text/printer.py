@@ -98,10 +98,10 @@ def _element(value: Tensor, item: np.generic) -> str:
 
 
 def location(loc: Location) -> str:
-    """`loc(…)`, or nothing for an unknown origin."""
+    """`loc(…)`."""
     match loc:
         case Unknown():
-            return ""
+            return " loc(unknown)"
         case Fused():
             return " loc(fused[" + ", ".join(_origin(part) for part in loc.parts) + "])"
         case _:
@@ -143,7 +143,7 @@ class _Printer:
             annotations = f" {self.dict(op.annotations)}" if op.annotations else ""
             yield f"module {symbol('@', op.sym_name)}{annotations} {{"
             yield from self.graph(op.body, depth + 1)
-            yield "}"
+            yield "}" + (location(op.loc) if self.locations else "")
             return
         head, tail = self.generic_form(op) if self.generic or not _has_custom_form(op) else self.custom_form(op)
         results = f"{self.values(op.results)} = " if op.results else ""
@@ -192,6 +192,10 @@ class _Printer:
 
 
 def _has_custom_form(op: Op) -> bool:
-    """False for ops so broken that only the generic form can show them as they are."""
+    """False for ops that only the generic form can show as they are: broken ones, and a name with nothing
+    behind it, which would take the results of the next op for its operands.
+    """
+    if not op.operands and not op.results and not op.regions:
+        return False
     fields = [f for f in op.fields if f.role is Role.ATTR]
     return op.attributes.keys() == {f.name for f in fields} and not any(f.fault(op.attributes[f.name]) for f in fields)

@@ -1,0 +1,88 @@
+"""Errors in a text: a caret, what was expected, the nearest name; several at once."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cnn2snn_ir.diagnostics import CompileError
+from cnn2snn_ir.text import parse_module
+
+GOOD = """module @m {
+  %x = builtin.input {shape = [4, 4, 2], element = si8} : tensor<?x4x4x2xsi8>
+  %r = qnn.relu %x {max = #w<m, ui8[], 6>} : tensor<?x4x4x2xsi8>
+  builtin.return %r
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "words"),
+    [
+        ("qnn.relu", "qnn.rely", "PARSE-UNKNOWN-OP", "did you mean qnn.relu?"),
+        ("qnn.relu", "qn.relu", "PARSE-UNKNOWN-OP", "did you mean qnn.relu?"),
+        ("return %r", "return %q", "PARSE-UNDEFINED", "%q is not defined above"),
+        ("%r = qnn.relu", "%x = qnn.relu", "PARSE-REDEFINED", "%x is defined twice"),
+        ("{max =", "{maxx =", "PARSE-UNKNOWN-ATTRIBUTE", "did you mean max?"),
+        ("shape = [4, 4, 2], ", "", "PARSE-MISSING-ATTRIBUTE", "needs the attribute shape"),
+        ("builtin.return %r", "%z = builtin.return %r", "PARSE-RESULTS", "1 results are named but 0 types"),
+        ("{shape = [4, 4, 2]", "{shape = [4, 4, 2], shape = [1]", "PARSE-DUPLICATE", "shape is given twice"),
+        ("ui8[], 6", "ui8[], 256", "PARSE-TENSOR", "do not fit ui8[]"),
+        ("ui8[], 6", "ui8[2], [1, 2, 3]", "PARSE-TENSOR", "do not fit ui8[2]"),
+        ("tensor<?x4x4x2xsi8>\n  b", "tensor<?x4x4x2xsi8\n  b", "PARSE-SYNTAX", "expected"),
+        ("tensor<?x4x4x2xsi8>\n  b", "tensor<?x4x4x2xsi99>\n  b", "PARSE-TYPE", "si99"),
+        ("}\n", "", "PARSE-SYNTAX", "the end of the text"),
+        ("module @m", "// c2s 999\nmodule @m", "PARSE-VERSION", "format 999"),
+    ],
+)
+def test_one_fault(old, new, code, words):
+    text = GOOD.replace(old, new, 1)
+    if code == "PARSE-VERSION":
+        text = "// c2s 999\n" + GOOD
+    with pytest.raises(CompileError) as caught:
+        parse_module(text, "m.c2s")
+    (diagnostic, *_) = caught.value.diagnostics
+    assert diagnostic.code == code
+    rendered = caught.value.render()
+    assert words == "expected" or words in rendered
+    if code != "PARSE-VERSION":
+        assert diagnostic.span is not None
+        assert "^" in rendered
+
+
+def test_syntax_error_says_what_was_expected():
+    with pytest.raises(CompileError) as caught:
+        parse_module("module @m {\n  %a = \n}", "m.c2s")
+    assert caught.value.render() == (
+        "error: PARSE-SYNTAX  m.c2s:3: unexpected '}'\n"
+        '    allowed: an op such as "qnn.conv2d", an op such as qnn.conv2d\n'
+        "    m.c2s:3:1\n"
+        "      }\n"
+        "      ^"
+    )
+
+
+def test_all_faults_at_once():
+    text = GOOD.replace("qnn.relu %x", "qnn.relu %nope").replace("return %r", "return %gone")
+    with pytest.raises(CompileError) as caught:
+        parse_module(text)
+    assert [d.code for d in caught.value.diagnostics] == ["PARSE-UNDEFINED", "PARSE-UNDEFINED"]
+
+
+def test_the_outermost_op_is_a_module():
+    with pytest.raises(CompileError, match="PARSE-MODULE"):
+        parse_module('"builtin.return"() : () -> ()')
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data())
+def test_mutated_text_gives_a_module_or_a_diagnostic(data):
+    """Never another exception, whatever happens to the text."""
+    text = list(GOOD)
+    for _ in range(data.draw(st.integers(1, 4))):
+        position = data.draw(st.integers(0, len(text) - 1))
+        replacement = data.draw(st.sampled_from(["", "{", "}", "%", "#", "<", ">", "9", '"', "x", ",", "=", ":", "é", "\n"]))
+        text[position] = replacement
+    try:
+        parse_module("".join(text))
+    except CompileError:
+        pass
