@@ -110,7 +110,7 @@ def only_user(value: Value, stage: Stage, rewriter: Rewriter) -> Op | None:
 
 def kind_of(main: Op, pattern: Pattern, ops: list[Op]) -> BlockKind:
     """The hardware layer: the first convolution of an image is an input convolution."""
-    if isinstance(main, qnn.Conv2D) and is_image(main.x) and any(isinstance(op, qnn.ReLU) for op in ops):
+    if isinstance(main, qnn.Conv2D) and is_image(ops[0].operands[0]) and any(isinstance(op, qnn.ReLU) for op in ops):
         return BlockKind.INPUT_CONV2D
     return pattern.kind
 
@@ -123,7 +123,7 @@ def is_image(x: Value) -> bool:
     if isinstance(owner, builtin.Input):
         unsigned = owner.element.bits == 8 and owner.element.lo == 0
     elif isinstance(owner, qnn.Quantize):
-        unsigned = owner.to.hi == 255  # QuantizeML's unsigned quantizer keeps one more bit for values below its minimum
+        unsigned = owner.to.hi == 255  # si9: QuantizeML leaves inputs below the calibrated minimum negative
     else:
         return False
     return unsigned and x.type.channels in (1, 3)

@@ -66,6 +66,7 @@ class PassManager:
             for instrument in self.instruments:
                 instrument.before_pass(run)
             run.changed = pass_.run(op, context)
+            context.diagnostics.raise_errors()  # a pass may collect instead of raising
             for instrument in reversed(self.instruments):
                 instrument.after_pass(run)
         except Exception as error:

@@ -105,7 +105,7 @@ def _load(name: str, source: Source) -> type[Pass]:
         raise fail(
             "PASS-LOAD", "the pass cannot be loaded", where=f"{name} ({source.distribution})", found=str(error)
         ) from error
-    if not (isinstance(found, type) and issubclass(found, Pass) and found.name == name):
+    if not (isinstance(found, type) and issubclass(found, Pass) and getattr(found, "name", "") == name):
         raise fail(
             "PASS-LOAD", "this is not the pass it is registered as", where=f"{name} ({source.distribution})",
             found=source.target,

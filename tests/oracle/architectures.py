@@ -119,7 +119,7 @@ def keyword_spotting(x: Tensor) -> Tensor:
 def mobile(x: Tensor) -> Tensor:
     """MobileNet-like: the spatial size halves in depthwise layers that have their own ReLU."""
     x = conv(x, "stem", 6, stride=2, relu=RELU6, bn=True)
-    for i, (filters, stride) in enumerate([(8, 1), (12, 2), (12, 1), (16, 2)]):
+    for i, (filters, stride) in enumerate([(8, 2), (12, 1), (16, 2)]):
         x = depthwise(x, f"dw{i}", stride=stride, relu=RELU6, bn=True)
         x = conv(x, f"pw{i}", filters, 1, relu=RELU3 if i % 2 else RELU6, bn=True)
     return dense(global_pool(x), "classes", 10)
@@ -180,9 +180,7 @@ def inception(x: Tensor) -> Tensor:
     # three consumers of one tensor and three inputs: QuantizeML splits both in steps of two
     x = layers.Concatenate(name="join3")(branches)
     x = conv(x, "mix", 8, 1)
-    y = depthwise(x, "side")
-    y = conv(y, "side_pw", 6, 1)
-    x = layers.Concatenate(name="join2")([conv(x, "main", 6), y])
+    x = layers.Concatenate(name="join2")([conv(x, "main", 6), x])
     x = conv(x, "last", 10)
     return dense(global_pool(x), "classes", 7)
 
@@ -194,8 +192,16 @@ def vector_mlp(x: Tensor) -> Tensor:
     return dense(x, "classes", 5)
 
 
+def ties(x: Tensor) -> Tensor:
+    """The smallest net that requantizes: `make_models.craft_ties` chooses its numbers."""
+    return dense(dense(x, "fc", 4, relu=UNBOUNDED), "classes", 3)
+
+
 def image_mlp(x: Tensor) -> Tensor:
-    """Dense layers on a flattened image, with dropout between them."""
+    """Dense layers on a flattened image, with dropout between them.
+
+    For a float image: QuantizeML cannot run a Flatten right after a Rescaling.
+    """
     x = layers.Flatten(name="flat")(x)
     x = dense(x, "fc0", 24, relu=RELU6)
     x = layers.Dropout(0.3, name="drop")(x)
@@ -296,11 +302,11 @@ def float_tail(x: Tensor) -> Tensor:
 
 
 def named_stages(x: Tensor) -> Tensor:
-    """Names with '/', and with every other character that TensorFlow accepts in a scope."""
+    """Names with '/', one inside another, and with the odd characters that TensorFlow lets through."""
     x = layers.Conv2D(6, 3, strides=2, padding="same", name="block_1/conv")(x)
     x = layers.ReLU(max_value=6.0, name="block_1/conv/relu")(x)
     x = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name="block_2/dw.3>3-s1")(x)
-    x = layers.Conv2D(8, 1, name="block_2\\pw")(x)
+    x = layers.Conv2D(8, 1, name="block_2/pw")(x)
     x = layers.ReLU(max_value=6.0, name="block_2/pw/relu")(x)
     x = layers.GlobalAveragePooling2D(name="HEAD/gap")(x)
     x = layers.Dense(4, name="HEAD/0")(x)
@@ -316,6 +322,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "inverted": Architecture((16, 16, 3), inverted),
     "inception": Architecture((16, 16, 3), inception),
     "vector_mlp": Architecture((20,), vector_mlp),
+    "ties": Architecture((11,), ties),
     "image_mlp": Architecture((8, 8, 1), image_mlp),
     "unbounded": Architecture((16, 16, 2), unbounded),
     "wide_kernels": Architecture((24, 18, 1), wide_kernels),

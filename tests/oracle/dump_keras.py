@@ -33,7 +33,7 @@ from quantizeml.tensors import FixedPoint, QFloat
 HEAD = 64
 """Integers kept of a layer of which only the hash is stored."""
 
-FULL_LIMIT = 1500
+FULL_LIMIT = 1000
 """Layers are stored in full up to this many compressed bytes."""
 
 Dump = dict[str, np.ndarray]

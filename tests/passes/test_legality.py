@@ -1,0 +1,218 @@
+"""The rules of Akida 2: for every rule a network that breaks it alone, and one that obeys all."""
+
+import numpy as np
+import pytest
+from generators.networks import Builder, everything
+
+from cnn2snn_ir.diagnostics import CompileError, Diagnostics, Severity
+from cnn2snn_ir.dialects import builtin, nn, qnn
+from cnn2snn_ir.dialects.geometry import Padding
+from cnn2snn_ir.ir import F32, Tensor, si, ui
+from cnn2snn_ir.passes.base import PassContext
+from cnn2snn_ir.passes.legality.akida2 import RULES
+from cnn2snn_ir.passes.legality.check import illegalities
+from cnn2snn_ir.passes.manager import PassManager
+from cnn2snn_ir.passes.pipeline import parse_pipeline
+
+FUSE = "fold-scales, materialize-alignment, fuse-blocks"
+
+
+def image(b):
+    """The first layer of a legal network: a stem that turns an image into 8-bit integers."""
+    return b.requantize(b.relu(b.conv(b.input((12, 12, 3)), "stem", 8)), "stem_relu")
+
+
+def one_layer(**options):
+    def build():
+        b = Builder()
+        return b.finish(b.requantize(b.relu(b.conv(image(b), "conv", 8, **options)), "out"))
+
+    return build
+
+
+def pooled(padding=Padding.SAME, size=(2, 2), active=True, average=False):
+    b = Builder()
+    x = b.emit(qnn.MaxPool(b.conv(image(b), "conv", 8), size, size, padding))
+    x = b.relu(x) if active else x
+    x = b.emit(qnn.SumPool(x)) if average else x
+    return b.finish(b.requantize(x, "out"))
+
+
+def two_inputs():
+    b = Builder()
+    second = b.emit(builtin.Input((12, 12, 8), si(8)), "second")
+    return b.finish(b.emit(qnn.Concat((image(b), second), 3), "out"))
+
+
+def rank_two_input():
+    b = Builder()
+    x = b.emit(builtin.Input((4, 4), si(8)), "input")
+    return b.finish(b.dense(b.emit(qnn.Reshape(x, (16,))), "dense", 4))
+
+
+def float_before_integers():
+    b = Builder()
+    x = b.emit(builtin.Input((8,), F32), "input")
+    x = b.emit(nn.Activation(x, nn.Function.TANH), "tanh", "Activation")
+    x = b.emit(qnn.Quantize(x, Tensor.of(np.asarray(4), si(16), "f"), si(8)), "quantizer")
+    return b.finish(b.dense(x, "dense", 4))
+
+
+def dense_on_a_map():
+    b = Builder()
+    return b.finish(b.dense(image(b), "dense", 4))
+
+
+def concat(axis=3, parts=2):
+    b = Builder()
+    x = image(b)
+    return b.finish(b.emit(qnn.Concat((x,) * parts, axis), "concat"))
+
+
+def input_conv(pad=None):
+    b = Builder()
+    x = b.input((12, 12, 3))
+    fill = None if pad is None else Tensor.of(np.asarray(pad), si(16), "pad")
+    return b.finish(b.requantize(b.relu(b.conv(x, "stem", 8, pad_value=fill)), "out"))
+
+
+def input_quantizer_conv():
+    """An input convolution behind an input quantizer whose channels differ."""
+    b = Builder()
+    x = b.emit(builtin.Input((12, 12, 3), F32), "input")
+    x = b.emit(qnn.Quantize(x, Tensor.of([4, 5, 6], si(16), "f"), si(9)), "quantizer")
+    return b.finish(b.requantize(b.relu(b.conv(b.align(x), "stem", 8)), "out"))
+
+
+def unsigned_first_dense():
+    b = Builder()
+    return b.finish(b.dense(b.input((16,), ui(8)), "dense", 4))
+
+
+def inner_padding_value():
+    b = Builder()
+    fill = Tensor.of(np.asarray(3), si(16), "pad")
+    return b.finish(b.requantize(b.relu(b.conv(image(b), "conv", 8, pad_value=fill)), "out"))
+
+
+def depthwise(average=False, **options):
+    def build():
+        b = Builder()
+        x = b.relu(b.depthwise(image(b), "dw", **options))
+        x = b.emit(qnn.SumPool(x)) if average else x
+        return b.finish(b.requantize(x, "out"))
+
+    return build
+
+
+def inner_reshape():
+    b = Builder()
+    x = b.emit(qnn.Reshape(image(b), (6, 24, 8)), "reshape")
+    return b.finish(b.requantize(b.relu(b.conv(x, "conv", 8)), "out"))
+
+
+def lonely_relu():
+    b = Builder()
+    return b.finish(b.emit(qnn.ReLU(image(b)), "relu", "QuantizedReLU"))
+
+
+def wide(filters):
+    b = Builder()
+    return b.finish(b.requantize(b.relu(b.conv(image(b), "conv", filters, (1, 1))), "out"))
+
+
+def huge_dense():
+    b = Builder()
+    x = b.requantize(b.relu(b.conv(b.input((20, 20, 1)), "stem", 8)), "out")
+    return b.finish(b.dense(b.emit(qnn.Reshape(x, (20 * 20 * 8,)), "flat"), "dense", 2))
+
+
+BREAKING = {
+    "AK2-MODEL-01": two_inputs,
+    "AK2-MODEL-02": rank_two_input,
+    "AK2-MODEL-03": float_before_integers,
+    "AK2-CONV-01": one_layer(kernel=(3, 5)),
+    "AK2-CONV-02": one_layer(strides=(1, 2)),
+    "AK2-CONV-03": one_layer(dilation=(2, 2)),
+    "AK2-CONV-04": one_layer(bits=2),
+    "AK2-DENSE-01": dense_on_a_map,
+    "AK2-CONCAT-01": lambda: concat(axis=1),
+    "AK2-CONCAT-02": lambda: concat(parts=3),
+    "AK2-INPUT-01": input_quantizer_conv,
+    "AK2-INPUT-02": lambda: input_conv(pad=-3),
+    "AK2-INPUT-03": unsigned_first_dense,
+    "AK2-PAD-01": inner_padding_value,
+    "AK2-POOL-01": lambda: pooled(padding=Padding.VALID),
+    "AK2-POOL-02": lambda: pooled(size=(2, 1)),
+    "AK2-POOL-03": lambda: pooled(active=False),
+    "AK2-POOL-04": lambda: pooled(average=True),
+    "AK2-POOL-05": depthwise(average=True),
+    "AK2-RESHAPE-01": inner_reshape,
+    "AK2-LEFT-01": lonely_relu,
+    "AK2-MAP-01": one_layer(kernel=(2, 2)),
+    "AK2-MAP-02": one_layer(padding=Padding.VALID),
+    "AK2-MAP-03": lambda: wide(2049),
+    "AK2-MAP-04": huge_dense,
+}
+
+
+def codes(module):
+    """All rules that a module breaks, before fusion and after."""
+    found = Diagnostics(illegalities(module, RULES))
+    PassManager(parse_pipeline(FUSE)).run(module)
+    found.extend(illegalities(module, RULES))
+    return found
+
+
+def test_every_rule_is_broken_once():
+    assert list(BREAKING) == [rule.code for rule in RULES]
+    assert len({rule.code for rule in RULES}) == len(RULES)
+
+
+@pytest.mark.parametrize("code", BREAKING)
+def test_a_network_that_breaks_the_rule(code):
+    found = codes(BREAKING[code]())
+    assert {d.code for d in found} == {code}
+    for diagnostic in found:
+        assert diagnostic.where
+        assert diagnostic.found
+        assert diagnostic.allowed
+        assert diagnostic.help
+
+
+@pytest.mark.parametrize("network", [everything, pooled, one_layer(), depthwise(), concat, input_conv])
+def test_networks_that_obey_all_rules(network):
+    assert not list(codes(network()))
+
+
+def test_all_faults_of_a_model_at_once():
+    b = Builder()
+    x = b.requantize(b.relu(b.conv(image(b), "first", 8, kernel=(3, 5))), "first_relu")
+    x = b.requantize(b.relu(b.conv(x, "second", 8, strides=(1, 2), bits=2)), "second_relu")
+    x = b.requantize(b.relu(b.depthwise(x, "third", dilation=(2, 2))), "third_relu")
+    with pytest.raises(CompileError) as caught:
+        PassManager(parse_pipeline("check-legality")).run(b.finish(x))
+    found = [(d.code, d.where) for d in caught.value.diagnostics]
+    assert found == [
+        ("AK2-CONV-01", "first (QuantizedConv2D)"),
+        ("AK2-CONV-02", "second (QuantizedConv2D)"),
+        ("AK2-CONV-04", "second (QuantizedConv2D)"),
+        ("AK2-CONV-03", "third (QuantizedDepthwiseConv2D)"),
+    ]
+
+
+def test_warnings_do_not_stop_a_conversion():
+    module, context = BREAKING["AK2-MAP-02"](), PassContext()
+    PassManager(parse_pipeline("akida2-default")).run(module, context)
+    assert [d.severity for d in context.diagnostics if d.code == "AK2-MAP-02"] == [Severity.WARNING]
+    assert module.annotations["target"] == "v2"
+
+
+def test_what_was_left_over_says_why():
+    b = Builder()
+    x = b.conv(image(b), "conv", 8)
+    x.name = "biased"
+    total = b.emit(qnn.Add(b.emit(qnn.ReLU(x), "relu"), x, acc=si(32)), "sum")
+    context = PassContext()
+    PassManager(parse_pipeline(FUSE)).run(b.finish(total), context)
+    assert "%biased has 2 users" in " ".join(context.why_not.values())
