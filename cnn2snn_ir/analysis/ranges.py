@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cnn2snn_ir.analysis import interval
-from cnn2snn_ir.analysis.interval import Range, constant_integers
+from cnn2snn_ir.analysis.interval import Range, constant_integers, integers
 from cnn2snn_ir.analysis.layer_ranges import layer_ranges
 from cnn2snn_ir.dialects import akida2, builtin, qnn
 from cnn2snn_ir.dialects.geometry import Padding, same_padding
@@ -96,7 +96,7 @@ def threshold(op: qnn.Threshold, x: Range) -> Range:
 
     def level(bound: npt.NDArray[Any]) -> npt.NDArray[Any]:
         reached = np.broadcast_to(bound, (op.x.type.channels,))[:, None] >= steps
-        return op.base + reached.sum(axis=-1)
+        return integers(op.base + reached.sum(axis=-1))
 
     return Range.of(level(x.lo), level(x.hi)).saturate(op.to)
 
@@ -144,7 +144,7 @@ def relu(op: qnn.ReLU, x: Range) -> Range:
 @transfer_of(qnn.SumPool)
 def sum_pool(op: qnn.SumPool, x: Range) -> Range:
     _, rows, columns, _ = op.x.type.shape
-    return x.times(interval.integers((rows or 0) * (columns or 0))).saturate(op.acc)
+    return x.times(integers((rows or 0) * (columns or 0))).saturate(op.acc)
 
 
 @transfer_of(qnn.Add)

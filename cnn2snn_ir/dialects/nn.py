@@ -12,7 +12,6 @@ class Function(StrEnum):
     """Elementwise float functions."""
 
     LINEAR = "linear"
-    RELU = "relu"
     SIGMOID = "sigmoid"
     TANH = "tanh"
 
@@ -34,6 +33,16 @@ class Activation(Op, name="nn.activation"):
 
     x: Value = operand("Float tensor.")
     function: Function = attr("Which function.")
+
+    def infer(self) -> tuple[TensorType, ...]:
+        return (self.x.type,)
+
+
+class ReLU(Op, name="nn.relu"):
+    """`max(x, 0)`, at most `max_value` if there is one."""
+
+    x: Value = operand("Float tensor.")
+    max_value: float | None = attr("Upper bound.", default=None)
 
     def infer(self) -> tuple[TensorType, ...]:
         return (self.x.type,)

@@ -116,6 +116,11 @@ def _fields(op: Op) -> Iterator[Diagnostic]:
 
 
 def _types(op: Op) -> Iterator[Diagnostic]:
+    for result in op.results:
+        if result.type.rank == 0:
+            yield _fault("IR-TYPE", op, "a value has a batch dimension", str(result.type), "tensor<?x…>")
+    if any(value.type.rank == 0 for value in (*op.operands, *op.results)):
+        return  # shapes follow from operands that have one
     try:
         inferred = op.infer()
     except ValueError as error:

@@ -22,12 +22,16 @@ def activation(op: nn.Activation, x: Array) -> Array:
     match op.function:
         case Function.LINEAR:
             return x
-        case Function.RELU:
-            return np.maximum(x, np.float32(0))
         case Function.TANH:
             return np.tanh(x)
         case Function.SIGMOID:
             return sigmoid(x)
+
+
+@meaning_of(nn.ReLU)
+def relu(op: nn.ReLU, x: Array) -> Array:
+    positive = np.maximum(x, np.float32(0))
+    return positive if op.max_value is None else np.minimum(positive, np.float32(op.max_value))
 
 
 def sigmoid(x: Array) -> Array:

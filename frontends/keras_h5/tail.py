@@ -12,6 +12,10 @@ from cnn2snn_ir.frontends.keras_h5.layers import require, weight
 from cnn2snn_ir.ir import F32, Value
 
 
+BOUNDS = {"relu": None, "relu6": 6.0}
+"""Rectifiers by their Keras names, and their upper bounds."""
+
+
 @registered(TAIL, "Activation")
 def activation(imp: Importer, record: LayerRecord, x: Value) -> Value:
     return apply(imp, str(record.config["activation"]), x)
@@ -21,8 +25,10 @@ def apply(imp: Importer, function: str, x: Value) -> Value:
     """An activation by its Keras name."""
     if function == "softmax":
         return imp.emit(nn.Softmax(x, x.type.rank - 1))
+    if function in BOUNDS:
+        return imp.emit(nn.ReLU(x, BOUNDS[function]))
     if function not in list(Function):
-        allowed = ", ".join(["softmax", *Function])
+        allowed = ", ".join(["softmax", *BOUNDS, *Function])
         raise UnsupportedLayerError(f"the host does not compute {function}", allowed=allowed, code="KERAS-FLOAT-LAYER")
     return x if function == Function.LINEAR else imp.emit(nn.Activation(x, Function(function)))
 
@@ -34,9 +40,10 @@ def softmax(imp: Importer, record: LayerRecord, x: Value) -> Value:
 
 @registered(TAIL, "ReLU")
 def relu(imp: Importer, record: LayerRecord, x: Value) -> Value:
-    for key in ("max_value", "negative_slope", "threshold"):
-        require(record, key, None, 0, 0.0)
-    return apply(imp, Function.RELU, x)
+    require(record, "negative_slope", None, 0.0)
+    require(record, "threshold", None, 0.0)
+    bound = record.config.get("max_value")
+    return imp.emit(nn.ReLU(x, None if bound is None else float(bound)))
 
 
 @registered(TAIL, "Dense")

@@ -195,7 +195,7 @@ def mapped_dense(block: qnn.Block) -> str:
     return unless(dense is None or dense.x.type.channels <= 2048, f"{dense.x.type.channels if dense else 0} inputs")
 
 
-PASS_OVER = (builtin.Input, builtin.Return, qnn.Block, nn.Softmax, nn.Activation, nn.Dense, nn.Reshape)
+PASS_OVER = (qnn.Block,)
 LAYERS_OF_QNN = tuple(op for op in vars(qnn).values() if isinstance(op, type) and issubclass(op, Op) and op.op_name)
 
 
@@ -234,7 +234,7 @@ RULES: tuple[Rule, ...] = (
         "a head such as softmax",
         "quantize the layer, or end the model before it",
         CONVERTER,
-        (nn.Softmax, nn.Activation, nn.Dense, nn.Reshape),
+        (nn.Softmax, nn.Activation, nn.ReLU, nn.Dense, nn.Reshape),
         float_before_integers,
     ),
     Rule(

@@ -170,3 +170,9 @@ def test_akida2_variables_have_the_size_of_their_channels():
     module = builtin.Module("m", Graph([x, conv, builtin.Return((conv.result,))]))
     assert len(verify(module).errors) == 5
     assert isinstance(conv.result, Value)
+
+
+def test_values_without_a_batch_dimension():
+    module = good()
+    find(module, "x").results[0].type = TensorType((), si(8))
+    assert [d.code for d in verify(module)] == ["IR-TYPE"]

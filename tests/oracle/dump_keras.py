@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
+from numpy.typing import NDArray
 from quantizeml.tensors import FixedPoint, QFloat
 
 HEAD = 64
@@ -36,10 +37,11 @@ HEAD = 64
 FULL_LIMIT = 1000
 """Layers are stored in full up to this many compressed bytes."""
 
-Dump = dict[str, np.ndarray]
+Array = NDArray[Any]
+Dump = dict[str, Array]
 
 
-def record(model: keras.Model, x: np.ndarray) -> Dump:
+def record(model: keras.Model, x: Array) -> Dump:
     """Run `model` on `x` in graph mode and return the dump of every layer, full values."""
     inner = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
     probe = keras.Model(model.inputs, [layer.output for layer in inner])
@@ -68,7 +70,7 @@ def _describe(name: str, tensor: Any) -> Dump:
     return entries
 
 
-def _narrow(values: np.ndarray) -> np.ndarray:
+def _narrow(values: Array) -> Array:
     """Float-carried integers in the smallest signed dtype; raises if a value is no integer."""
     integers = values.astype(np.int64)
     if not np.array_equal(integers.astype(np.float64), values.astype(np.float64)):
@@ -80,7 +82,7 @@ def _narrow(values: np.ndarray) -> np.ndarray:
     return integers
 
 
-def digest(values: np.ndarray) -> str:
+def digest(values: Array) -> str:
     """SHA-256 of an integer array, independent of the dtype that it happens to have."""
     return hashlib.sha256(np.ascontiguousarray(values, dtype="<i8").tobytes()).hexdigest()
 
@@ -98,6 +100,6 @@ def write(path: Path, dump: Dump) -> None:
     np.savez_compressed(path, **kept)
 
 
-def _packed_size(values: np.ndarray) -> int:
+def _packed_size(values: Array) -> int:
     """Bytes that the values take in a compressed archive."""
     return len(zlib.compress(values.tobytes()))

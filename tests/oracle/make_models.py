@@ -27,7 +27,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 from architectures import ARCHITECTURES, Architecture
-from dump_keras import record, write
+from dump_keras import Array, record, write
 from quantizeml.layers import InputQuantizer
 from quantizeml.models import QuantizationParams, quantize
 
@@ -92,7 +92,7 @@ TABLE: tuple[Entry, ...] = (
 )
 
 
-def structured_samples(entry: Entry, shape: tuple[int, ...]) -> np.ndarray:
+def structured_samples(entry: Entry, shape: tuple[int, ...]) -> Array:
     """Blocky random patterns with noise and a different gain per channel, in the model's input dtype."""
     rng = np.random.default_rng(seed_of(entry.name + "/samples"))
     count = CALIBRATION_SAMPLES + entry.samples
@@ -101,13 +101,14 @@ def structured_samples(entry: Entry, shape: tuple[int, ...]) -> np.ndarray:
         blocks = np.repeat(blocks, 4, axis=axis)
     pattern = blocks[(slice(None), *(slice(n) for n in shape))] + 0.3 * rng.normal(size=(count, *shape))
     if entry.source == "image":
-        return np.clip(np.rint(128 + 60 * pattern), 0, 255).astype(np.uint8)
+        image: Array = np.clip(np.rint(128 + 60 * pattern), 0, 255).astype(np.uint8)
+        return image
     gains = np.exp2(rng.uniform(-2, 2, size=shape[-1]))
     # the unsigned input quantizer wants a range that includes zero and is mostly above it
     return (gains * (pattern if entry.source == "signed" else pattern + 1.5)).astype(np.float32)
 
 
-def float_model(entry: Entry, architecture: Architecture, x: np.ndarray) -> keras.Model:
+def float_model(entry: Entry, architecture: Architecture, x: Array) -> keras.Model:
     """The float network of an entry, its weights spread over a wide range of scales."""
     dtype = "uint8" if entry.source == "image" else "float32"
     inputs = keras.Input(architecture.shape, dtype=dtype, name="input")
@@ -120,7 +121,7 @@ def float_model(entry: Entry, architecture: Architecture, x: np.ndarray) -> kera
     return model
 
 
-def spread_weights(model: keras.Model, x: np.ndarray, rng: np.random.Generator) -> None:
+def spread_weights(model: keras.Model, x: Array, rng: np.random.Generator) -> None:
     """Give every layer weights for which its outputs have channels of size 2^-1.5 to 2^1.5.
 
     Freshly initialised networks have channels all alike; then per-channel scales and fractional bits
@@ -139,7 +140,7 @@ def spread_weights(model: keras.Model, x: np.ndarray, rng: np.random.Generator) 
         values[id(layer.output)] = layer(source, training=False)
 
 
-def _normalization_weights(source: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+def _normalization_weights(source: Array, rng: np.random.Generator) -> list[Array]:
     """gamma, beta, mean and variance as training would leave them; gamma > 0, which folding needs."""
     axes = tuple(range(source.ndim - 1))
     channels = source.shape[-1]
@@ -164,7 +165,7 @@ def _spread_kernel(layer: keras.layers.Layer, source: Any, rng: np.random.Genera
     layer.set_weights([kernel, *(gain * rng.normal(0.1, 0.3, b.shape) for b in bias)])
 
 
-def quantized_model(entry: Entry, model: keras.Model, x: np.ndarray) -> keras.Model:
+def quantized_model(entry: Entry, model: keras.Model, x: Array) -> keras.Model:
     """Quantize and calibrate with QuantizeML."""
     params = QuantizationParams(
         weight_bits=entry.weights,
@@ -184,7 +185,7 @@ def quantized_model(entry: Entry, model: keras.Model, x: np.ndarray) -> keras.Mo
     )
 
 
-def train_one_step(model: keras.Model, x: np.ndarray) -> None:
+def train_one_step(model: keras.Model, x: Array) -> None:
     """One quantization-aware step, so that the saved file carries an optimizer and its slots."""
     labels = np.arange(len(x)) % model.output_shape[-1]
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -192,7 +193,7 @@ def train_one_step(model: keras.Model, x: np.ndarray) -> None:
     model.fit(x, labels, batch_size=CALIBRATION_BATCH, epochs=1, steps_per_epoch=1, shuffle=False, verbose=0)
 
 
-def craft_ties(model: keras.Model, x: np.ndarray) -> None:
+def craft_ties(model: keras.Model, x: Array) -> None:
     """Weights of `fc` and a first sample for which float32 and exact integers round differently.
 
     QuantizeML carries integers in float32. In each unit accumulator x multiplier needs more than 24 bits

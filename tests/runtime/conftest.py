@@ -170,8 +170,8 @@ class Builder:
 def akida2_module(draw: Callable[..., Any]) -> builtin.Module:
     """A random module of one to four layers, with an addition or a concatenation now and then."""
     b = Builder(draw)
-    shape = b.pick((5, 5, 1), (4, 7, 3), (6, 3, 8), (1, 1, 16), (3, 8, 33), (2, 2, 70))
-    kind = b.pick("image", "signed", "float") if shape[-1] in (1, 3) else b.pick("signed", "float")
+    shape = b.pick((5, 5, 1), (4, 7, 3), (6, 3, 8), (1, 1, 16), (3, 8, 33), (2, 2, 70), (9,), (3, 5))
+    kind = b.pick("image", "signed", "float") if shape[2:] in ((1,), (3,)) else b.pick("signed", "float")
     element = {"image": ui(8), "signed": si(8), "float": ElementType.parse("f32")}[kind]
     x = b.add(builtin.Input(shape, element, name="input"))
     if kind == "image":

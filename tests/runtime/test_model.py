@@ -35,6 +35,7 @@ def classifier(floats: bool = False) -> builtin.Module:
     x = graph.append(conv).result
     x = graph.append(akida2.Dense1D(x, Tensor.of(rng.integers(-7, 8, (144, 5)), si(4)), name="dense")).result
     x = graph.append(akida2.Dequantizer(x, Tensor.of(np.float32(2**-8), F32), name="dequantizer")).result
+    x = graph.append(nn.Reshape(x, (5,), name="reshape")).result
     x = graph.append(nn.Softmax(x, 1, name="softmax")).result
     graph.append(builtin.Return((x,)))
     return builtin.Module("classifier", graph)
@@ -58,14 +59,14 @@ def test_intermediates_hold_every_layer(x):
     model = Model(classifier())
     expected = reference.run_all(model.module, x)
     found = model.intermediates(x)
-    assert list(found) == ["conv", "dense", "dequantizer", "softmax"]
+    assert list(found) == ["conv", "dense", "dequantizer", "reshape", "softmax"]
     for name, array in found.items():
         np.testing.assert_array_equal(array, expected[name])
 
 
 def test_evaluate_counts_matches(x):
     model = Model(classifier())
-    labels = model.forward(x).argmax(axis=1)
+    labels = model.predict(x).argmax(axis=1)
     assert model.evaluate(x, labels, batch_size=2) == 1.0
     assert model.evaluate(x, (labels + 1) % 5) == 0.0
     with pytest.raises(CompileError, match="RUN-LABELS"):
@@ -94,11 +95,12 @@ def test_layers_show_their_parameters_and_variables():
 
 def test_summary_lists_every_layer():
     text = Model(classifier()).summary()
-    assert "classifier: input 6x6x3, 4 layers, 468 bytes of weights" in text
+    assert "classifier: input 6x6x3, 5 layers, 468 bytes of weights" in text
     assert [line.split()[:2] for line in text.splitlines()[4:]] == [
         ["conv", "InputConv2D"],
         ["dense", "Dense1D"],
         ["dequantizer", "Dequantizer"],
+        ["reshape", "Reshape"],
         ["softmax", "Softmax"],
     ]
 

@@ -1,0 +1,105 @@
+"""Images per second of the exact engine against onnxruntime's float32 on the same architecture, in one run.
+
+    python -m benchmarks.engine [--nets ds_cnn mnist] [--batches 1 256] [--threads 2] [--repeats 15]
+
+Both sides are measured in turn, repeat by repeat, so that a busy machine slows both; medians are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numba
+import numpy as np
+import onnxruntime
+
+from benchmarks.float_onnx import float_model
+from benchmarks.nets import NETS
+from cnn2snn_ir.dialects import builtin
+from cnn2snn_ir.runtime.engine import Engine
+
+Run = Callable[[], object]
+
+
+def contenders(module: builtin.Module, batch: int, threads: int) -> dict[str, Run]:
+    """One call of each side on one batch of random images; the same values for both, each in its own layout."""
+    (source,) = module.inputs
+    images = np.random.default_rng(0).integers(0, 256, (batch, *source.shape)).astype(np.uint8)
+    engines = {name: Engine(module, name, threads) for name in ("numba", "numpy")}
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    session = onnxruntime.InferenceSession(
+        float_model(module).SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    floats = np.ascontiguousarray(images.transpose(0, 3, 1, 2).astype(np.float32))
+    runs: dict[str, Run] = {name: lambda engine=engine: engine.run(images) for name, engine in engines.items()}
+    runs["onnxruntime"] = lambda: session.run(None, {"input": floats})
+    return runs
+
+
+PAUSE = 0.01
+"""Seconds between two measurements: the thread pools of onnxruntime and OpenBLAS spin for a while after a call."""
+
+
+def medians(runs: dict[str, Run], repeats: int, seconds: float = 0.02) -> dict[str, float]:
+    """Seconds of one call of each, measured in turn; short calls are repeated until `seconds` have passed."""
+    loops = {}
+    for name, run in runs.items():
+        run()
+        start = time.perf_counter()
+        run()
+        loops[name] = max(1, int(seconds / (time.perf_counter() - start)))
+    samples: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(repeats):
+        for name, run in runs.items():
+            time.sleep(PAUSE)
+            run()
+            start = time.perf_counter()
+            for _ in range(loops[name]):
+                run()
+            samples[name].append((time.perf_counter() - start) / loops[name])
+    return {name: statistics.median(times) for name, times in samples.items()}
+
+
+def processor() -> str:
+    """The CPU's name."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nets", nargs="+", choices=NETS, default=list(NETS))
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 256])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=15)
+    options = parser.parse_args()
+    print(f"{processor()}, {os.cpu_count()} cores, {options.threads} threads each; Python {platform.python_version()}")
+    print(f"numpy {np.__version__}, numba {numba.__version__}, onnxruntime {onnxruntime.__version__} (float32)")
+    print(
+        f"{'net':12} {'batch':>5} {'onnxruntime':>12} {'numba':>10} {'ratio':>6} {'numpy':>10} {'ratio':>6}  images/s"
+    )
+    for net in options.nets:
+        for batch in options.batches:
+            times = medians(contenders(NETS[net](), batch, options.threads), options.repeats)
+            speed = {name: batch / seconds for name, seconds in times.items()}
+            base = speed["onnxruntime"]
+            print(
+                f"{net:12} {batch:5} {base:12.0f} {speed['numba']:10.0f} {speed['numba'] / base:6.2f} "
+                f"{speed['numpy']:10.0f} {speed['numpy'] / base:6.2f}"
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Networks of the sizes that people run on Akida, as `akida2` modules with random weights and realistic scales."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from cnn2snn_ir.dialects import akida2, builtin
+from cnn2snn_ir.dialects.akida2 import Activation, Pool
+from cnn2snn_ir.dialects.geometry import Padding
+from cnn2snn_ir.ir import F32, Graph, Op, Tensor, Value, si, ui
+
+
+class Net:
+    """Grows a network layer by layer; every layer but the last is followed by a ReLU and 8-bit outputs."""
+
+    def __init__(self, name: str, shape: tuple[int, ...], seed: int = 0) -> None:
+        self.name = name
+        self.rng = np.random.default_rng(seed)
+        self.graph = Graph()
+        self.x = self._add(builtin.Input(shape, ui(8), name="input"))
+        self.spread = 74.0  # standard deviation of a uniform byte
+
+    def _add(self, op: Op) -> Value:
+        self.graph.append(op)
+        return op.results[0]
+
+    def _weights(self, *shape: int) -> Tensor:
+        return Tensor.of(np.clip(np.rint(self.rng.normal(0, 40, shape)), -127, 127).astype(np.int64), si(8))
+
+    def _bias(self, filters: int) -> dict[str, Tensor]:
+        mantissa = Tensor.of(self.rng.integers(-127, 128, filters), si(8))
+        return {"bias": mantissa, "bias_shift": Tensor.of(self.rng.integers(0, 5, filters), ui(8))}
+
+    def _output(self, filters: int, inputs: float, *, activation: bool = True) -> dict[str, object]:
+        """Scales that bring sums of `inputs` products to three standard deviations at 127."""
+        scale = 127 / (3 * math.sqrt(inputs) * 40 * self.spread)
+        shift = math.floor(math.log2(scale)) - 7
+        mantissa = np.clip(self.rng.normal(scale / 2.0**shift, 10, filters), 1, 255).astype(np.int64)
+        self.spread = 25.0
+        return {
+            "output_scales": Tensor.of(mantissa, ui(8)),
+            "output_shift": Tensor.of(shift, si(8)),
+            "activation": Activation.RELU if activation else Activation.NONE,
+            "to": si(8),
+        }
+
+    def conv(
+        self, filters: int, kernel: int, *, pool: Pool = Pool.NONE, first: bool = False, **geometry: object
+    ) -> Net:
+        """A convolution; `first` reads the image."""
+        channels = self.x.type.channels
+        op = akida2.InputConv2D if first else akida2.Conv2D
+        weights = self._weights(kernel, kernel, channels, filters)
+        positions = math.prod(self.x.type.per_sample[:2]) if pool is Pool.AVERAGE else 1
+        output = self._output(filters, kernel * kernel * channels * positions)
+        name = f"{op.__name__.lower()}_{len(self.graph)}"
+        self.x = self._add(op(self.x, weights, pool=pool, **geometry, **self._bias(filters), **output, name=name))
+        return self
+
+    def depthwise(self, kernel: int = 3, **geometry: object) -> Net:
+        """A depthwise convolution."""
+        channels = self.x.type.channels
+        weights, output = self._weights(kernel, kernel, channels), self._output(channels, kernel * kernel)
+        name = f"depthwise_{len(self.graph)}"
+        layer = akida2.DepthwiseConv2D(self.x, weights, **geometry, **self._bias(channels), **output, name=name)
+        self.x = self._add(layer)
+        return self
+
+    def separable(self, filters: int, stride: int = 1, pool: Pool = Pool.NONE) -> Net:
+        """Depthwise 3x3, then pointwise."""
+        return self.depthwise(stride=stride).conv(filters, 1, pool=pool)
+
+    def add(self, other: Value) -> Net:
+        """The average of this and an earlier map."""
+        half = Tensor.of(-1, si(8))
+        self.x = self._add(akida2.Add(self.x, other, output_shift=half, to=si(8), name=f"add_{len(self.graph)}"))
+        return self
+
+    def classify(self, classes: int) -> builtin.Module:
+        """A dense layer, and its accumulators as floats."""
+        rows = math.prod(self.x.type.per_sample)
+        weights = self._weights(rows, classes)
+        self.x = self._add(akida2.Dense1D(self.x, weights, **self._bias(classes), name="dense"))
+        self.x = self._add(akida2.Dequantizer(self.x, Tensor.of(np.float32(2**-16), F32), name="dequantizer"))
+        self.graph.append(builtin.Return((self.x,)))
+        return builtin.Module(self.name, self.graph)
+
+
+def ds_cnn() -> builtin.Module:
+    """Keyword spotting on 49x10 features (Zhang et al. 2017, `Hello Edge`; 5x5 kernel at the input)."""
+    net = Net("ds_cnn", (49, 10, 1)).conv(64, 5, first=True, stride=2)
+    for _ in range(3):
+        net.separable(64)
+    return net.separable(64, pool=Pool.AVERAGE).classify(12)
+
+
+def mnist() -> builtin.Module:
+    """Digits, with a residual addition."""
+    net = Net("mnist", (28, 28, 1)).conv(16, 3, first=True, stride=2, padding=Padding.VALID).separable(32)
+    net.conv(32, 3, pool=Pool.MAX)
+    before = net.x
+    return net.separable(32).add(before).conv(64, 3, stride=2, pool=Pool.AVERAGE).classify(10)
+
+
+def mobilenet() -> builtin.Module:
+    """MobileNet, width 0.25, on 64x64 images (Howard et al. 2017)."""
+    net = Net("mobilenet_0.25", (64, 64, 3)).conv(8, 3, first=True, stride=2)
+    for filters, stride in [(16, 1), (32, 2), (32, 1), (64, 2), (64, 1), (128, 2), *[(128, 1)] * 5, (256, 2)]:
+        net.separable(filters, stride)
+    return net.separable(256, pool=Pool.AVERAGE).classify(10)
+
+
+def vgg() -> builtin.Module:
+    """A plain convolutional network on 32x32 images."""
+    net = Net("vgg", (32, 32, 3)).conv(32, 3, first=True).conv(32, 3, pool=Pool.MAX).conv(64, 3)
+    return net.conv(64, 3, pool=Pool.MAX).conv(128, 3, pool=Pool.MAX).classify(10)
+
+
+NETS: dict[str, Callable[[], builtin.Module]] = {"ds_cnn": ds_cnn, "mnist": mnist, "mobilenet": mobilenet, "vgg": vgg}

@@ -1,0 +1,36 @@
+"""What the engine asks of a backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from cnn2snn_ir.analysis.interval import Range
+from cnn2snn_ir.ir import Op, Value
+from cnn2snn_ir.runtime.layer import Layer
+from cnn2snn_ir.runtime.step import Step
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """What is known about a module when its steps are chosen: proven ranges and prepared layers."""
+
+    ranges: Mapping[Value, Range]
+    layers: Mapping[Op, Layer]
+
+
+class Backend(Protocol):
+    """Chooses number types and kernels."""
+
+    name: str
+
+    def carrier(self, range: Range) -> np.dtype[Any]:
+        """The type in which integers of this range are stored; holds every one of them exactly."""
+        ...
+
+    def step(self, op: Op, program: Program) -> Step | None:
+        """The fast step of `op`, or None if a shared one must do."""
+        ...

@@ -1,0 +1,248 @@
+"""The engine: a module compiled once to a list of steps, run on batches of any size, exactly.
+
+Samples go through the whole network in chunks small enough for the cache; chunks go to threads.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from cnn2snn_ir.analysis.ranges import value_ranges
+from cnn2snn_ir.diagnostics import Diagnostic, Diagnostics, fail
+from cnn2snn_ir.dialects import akida2, builtin
+from cnn2snn_ir.ir import Op, Value
+from cnn2snn_ir.reference.interpreter import checked_input
+from cnn2snn_ir.reference.semantics import TABLE
+from cnn2snn_ir.runtime.backend import Backend, Program
+from cnn2snn_ir.runtime.layer import Layer, prepare
+from cnn2snn_ir.runtime.numpy_backend import BlasStep, NumpyBackend
+from cnn2snn_ir.runtime.parallel import single_threaded_blas
+from cnn2snn_ir.runtime.step import Call, Step, shared_step
+from cnn2snn_ir.runtime.storage import NO_BORDER, Array, Border, Buffer, Layout, widest
+
+BackendName = Literal["auto", "numba", "numpy"]
+Inputs = Mapping[str, Array] | Array
+
+CHUNK_BYTES = 1 << 20
+"""Memory of one chunk's largest layer, input and result: about the second-level cache of one core."""
+
+MAX_CHUNK = 64
+"""Samples of a chunk at most: small networks still give every thread some."""
+
+
+class Engine:
+    """Runs one `akida2` module.  Any number of threads may call `run` at once."""
+
+    def __init__(self, module: builtin.Module, backend: BackendName = "auto", threads: int | None = None) -> None:
+        """Compile `module`; raises `CompileError` naming every op that cannot be executed.
+
+        `threads` is how many chunks run at once; by default one for each core this process may use.
+        """
+        check_executable(module)
+        self.module = module
+        self.backend = choose(backend)
+        self.threads = threads or available_cores()
+        program = analyse(module)
+        self.steps = [self._step(op, program) for op in executed(module)]
+        self.layouts = layouts(module, program, self.backend)
+        self.chunk = chunk_size(module, self.layouts)
+        self._idle: list[Workspace] = []
+        self._lock = threading.Lock()
+
+    def _step(self, op: Op, program: Program) -> Step:
+        return self.backend.step(op, program) or shared_step(op)
+
+    def run(self, inputs: Inputs, batch_size: int | None = None) -> tuple[Array, ...]:
+        """The module's outputs for a batch, each of its value's own type.
+
+        `inputs` is the array of the only input, batch first, or one array for each input by name.  `batch_size` is
+        the number of samples that go through the network together; by default as many as fit in the cache.
+        """
+        return self.run_values(inputs, self.module.outputs, batch_size)
+
+    def run_values(self, inputs: Inputs, values: Sequence[Value], batch_size: int | None = None) -> tuple[Array, ...]:
+        """Any values of the module, intermediate ones included, for a batch."""
+        given = checked(self.module, inputs)
+        total = len(given[0])
+        results = tuple(np.empty((total, *v.type.per_sample), v.type.element.dtype) for v in values)
+        chunk = min(batch_size, self.chunk) if batch_size else self.chunk
+        if self.threads > 1 and total > 1:
+            chunk = min(chunk, -(-total // self.threads))
+        spans = [(start, min(start + chunk, total)) for start in range(0, total, chunk)]
+
+        def run_span(span: tuple[int, int]) -> None:
+            self._run_chunk(given, results, values, *span)
+
+        if len(spans) <= 1 or self.threads == 1:
+            for span in spans:
+                run_span(span)
+        else:
+            with self._alone():
+                list(self._pool.map(run_span, spans))
+        return results
+
+    def _run_chunk(
+        self, given: Sequence[Array], results: Sequence[Array], values: Sequence[Value], start: int, end: int
+    ) -> None:
+        workspace = self._take()
+        try:
+            count = end - start
+            for target, array in zip(workspace.inputs, given, strict=True):
+                target[:count] = array[start:end]
+            for call in workspace.calls:
+                call(count)
+            for result, value in zip(results, values, strict=True):
+                result[start:end] = workspace.buffers[value].inside[:count]
+        finally:
+            with self._lock:
+                self._idle.append(workspace)
+
+    def _take(self) -> Workspace:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        return Workspace.allocate(self, self.chunk)
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """While our threads run, BLAS must not start its own."""
+        uses_blas = any(isinstance(step, BlasStep) for step in self.steps)
+        return single_threaded_blas() if uses_blas else nullcontext()
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self.threads, "cnn2snn-engine")
+
+
+@dataclass(frozen=True, eq=False)
+class Workspace:
+    """The memory of one chunk in flight, and the steps bound to it."""
+
+    buffers: Mapping[Value, Buffer]
+    inputs: tuple[Array, ...]
+    calls: tuple[Call, ...]
+
+    @classmethod
+    def allocate(cls, engine: Engine, samples: int) -> Workspace:
+        """Memory for up to `samples` samples."""
+        buffers = {value: layout.allocate(samples) for value, layout in engine.layouts.items()}
+        inputs = tuple(buffers[op.result].inside for op in engine.module.inputs)
+        return cls(buffers, inputs, tuple(step.bind(buffers, samples) for step in engine.steps))
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def choose(name: BackendName) -> Backend:
+    """The backend called `name`; `auto` is numba where it works.  Imports numba here, not before."""
+    if name == "numpy":
+        return NumpyBackend()
+    try:
+        from cnn2snn_ir.runtime.numba_backend import NumbaBackend
+
+        return NumbaBackend()
+    except Exception as error:  # a broken installation fails with anything, from ImportError to an LLVM error
+        if name == "auto":
+            return NumpyBackend()
+        raise fail(
+            "RUN-NO-NUMBA",
+            "the numba backend does not work here",
+            found=f"{type(error).__name__}: {error}",
+            help="install numba, or use the numpy backend",
+        ) from error
+
+
+def executed(module: builtin.Module) -> Iterable[Op]:
+    """The ops that compute something, in order."""
+    return (op for op in module.body if not isinstance(op, builtin.Input | builtin.Return))
+
+
+def check_executable(module: builtin.Module) -> None:
+    """Raise `CompileError` for ops that are not executable, all at once."""
+    problems = Diagnostics()
+    for op in executed(module):
+        if type(op) not in TABLE:
+            where = (op.results[0].name if op.results else None) or op.op_name
+            hint = "lower the module to the akida2 level first" if op.op_name.startswith("qnn.") else ""
+            problems.add(Diagnostic("RUN-NO-SEMANTICS", f"{op.op_name} cannot be executed", where=where, help=hint))
+    problems.raise_errors("this module cannot run")
+
+
+def analyse(module: builtin.Module) -> Program:
+    """Prove ranges and prepare layers."""
+    ranges = value_ranges(module)
+    layers: dict[Op, Layer] = {}
+    for op in module.body:
+        if isinstance(op, akida2.NeuralLayer):
+            layer = prepare(op, ranges[op.operands[0]])
+            if layer is not None and fills_agree(layer, layers.values()):
+                layers[op] = layer
+    return Program(ranges, layers)
+
+
+def fills_agree(layer: Layer, others: Iterable[Layer]) -> bool:
+    """True if the border that `layer` needs around its input can be the one that other readers need.
+
+    Two readers with different border values share one buffer only in a module made by hand; the later of them is
+    left to the reference semantics.
+    """
+    if layer.border == NO_BORDER:
+        return True
+    rivals = (o for o in others if o.x is layer.x and o.border != NO_BORDER)
+    return all(bool((layer.fill == o.fill).all()) for o in rivals)
+
+
+def layouts(module: builtin.Module, program: Program, backend: Backend) -> dict[Value, Layout]:
+    """Number type and border of every value."""
+    borders: dict[Value, Border] = {}
+    fills: dict[Value, npt.NDArray[Any]] = {}
+    for layer in program.layers.values():
+        if layer.border != NO_BORDER:
+            borders[layer.x] = widest(borders.get(layer.x, NO_BORDER), layer.border)
+            fills[layer.x] = layer.fill
+    found: dict[Value, Layout] = {}
+    for op in module.body:
+        for value in op.results:
+            element = value.type.element
+            dtype = element.dtype if element.is_float else backend.carrier(program.ranges[value])
+            fill = fills.get(value, np.zeros((), np.int64))
+            found[value] = Layout(value.type.per_sample, dtype, borders.get(value, NO_BORDER), fill)
+    return found
+
+
+def chunk_size(module: builtin.Module, layouts: Mapping[Value, Layout]) -> int:
+    """How many samples go through the network together."""
+    sizes = [sum(layouts[v].sample_bytes for v in (*op.operands, *op.results)) for op in module.body]
+    return int(np.clip(CHUNK_BYTES // max(1, *sizes), 1, MAX_CHUNK))
+
+
+def checked(module: builtin.Module, inputs: Inputs) -> list[Array]:
+    """The input arrays in order; raises `CompileError` if one is missing or does not fit."""
+    arrays: list[Array] = []
+    for op in module.inputs:
+        name = op.result.name or "input"
+        if isinstance(inputs, Mapping):
+            if name not in inputs:
+                raise fail("RUN-INPUT-MISSING", "the model has an input that was not given", where=name)
+            array = np.asarray(inputs[name])
+        else:
+            array = np.asarray(inputs)
+        fits = array.dtype == op.element.dtype and array.dtype.itemsize * 8 == op.element.bits
+        arrays.append(array if fits and array.shape[1:] == op.shape else checked_input(op, array))
+    if not arrays:
+        raise fail("RUN-NO-INPUT", "the model has no input", where=module.sym_name)
+    if len({len(array) for array in arrays}) != 1:
+        sizes = ", ".join(str(len(array)) for array in arrays)
+        raise fail("RUN-INPUT-BATCH", "the inputs have different numbers of samples", found=sizes)
+    return arrays

@@ -1,0 +1,226 @@
+"""`Model`: a compiled program with the methods that users of Akida's own runtime know.
+
+model = Model("kws.fbz")
+model.summary()
+potentials = model.forward(x)
+accuracy = model.evaluate(x, y)
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cnn2snn_ir.diagnostics import fail
+from cnn2snn_ir.dialects import builtin
+from cnn2snn_ir.ir import Op, Tensor, Value
+from cnn2snn_ir.ir.fields import Role
+from cnn2snn_ir.runtime.storage import Array
+
+if TYPE_CHECKING:
+    from cnn2snn_ir.runtime.engine import BackendName, Engine
+
+
+class Layer:
+    """One layer of a program, read-only: its name, its type, its parameters, its variables."""
+
+    def __init__(self, op: Op) -> None:
+        self.op = op
+
+    @property
+    def name(self) -> str:
+        """The source layer's name."""
+        return self.op.results[0].name or self.type.lower()
+
+    @property
+    def type(self) -> str:
+        """The kind of layer, such as `InputConv2D`."""
+        return type(self.op).__name__
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """Everything that is not a tensor, by name: `stride`, `padding`, `activation`, …"""
+        return {k: v for k, v in self._attributes() if not isinstance(v, Tensor) and v is not None}
+
+    @property
+    def variables(self) -> Mapping[str, Array]:
+        """The constant tensors by name, read-only arrays: `weights`, `bias`, `output_scales`, …"""
+        return {k: v.array for k, v in self._attributes() if isinstance(v, Tensor)}
+
+    @property
+    def input_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of one sample of every operand."""
+        return tuple(v.type.per_sample for v in self.op.operands)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one sample of the first operand; of a model's input, its own."""
+        return self.input_shapes[0] if self.input_shapes else self.output_shape
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of one sample of the result."""
+        return self.op.results[0].type.per_sample
+
+    @property
+    def weights_bits(self) -> int | None:
+        """Bits of one weight; None for a layer without weights."""
+        weights = self.op.attributes.get("weights")
+        return weights.type.element.bits if isinstance(weights, Tensor) else None
+
+    @property
+    def weights_bytes(self) -> int:
+        """Bytes of the weights, packed."""
+        weights = self.op.attributes.get("weights")
+        if not isinstance(weights, Tensor):
+            return 0
+        count = int(np.prod([d or 0 for d in weights.type.shape]))
+        return -(-count * weights.type.element.bits // 8)
+
+    def _attributes(self) -> Iterator[tuple[str, Any]]:
+        for field in self.op.fields:
+            if field.role is Role.ATTR:
+                yield field.name, self.op.attributes[field.name]
+
+    def __repr__(self) -> str:
+        return f"<{self.type} {self.name}: {self.input_shape} -> {self.output_shape}>"
+
+
+class Model:
+    """A program at the `akida2` level, from a file or from a module.
+
+    The engine is compiled at the first run, and may be used from any number of threads.
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | builtin.Module,
+        *,
+        backend: BackendName = "auto",
+        threads: int | None = None,
+    ) -> None:
+        """Open a `.fbz` file or wrap a module; raises `CompileError` for a file that is not a valid program."""
+        if isinstance(source, builtin.Module):
+            self.module = source
+        else:
+            from cnn2snn_ir.backends.program import read_program
+
+            self.module = read_program(Path(source))
+        self._backend, self._threads = backend, threads
+        self._lock = threading.Lock()
+
+    @cached_property
+    def _compiled(self) -> Engine:
+        from cnn2snn_ir.runtime.engine import Engine
+
+        return Engine(self.module, self._backend, self._threads)
+
+    @property
+    def engine(self) -> Engine:
+        """The compiled module."""
+        with self._lock:
+            return self._compiled
+
+    # ---- structure -------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.module.sym_name
+
+    @cached_property
+    def layers(self) -> list[Layer]:
+        """Every layer in order of execution; the inputs are not layers."""
+        return [Layer(op) for op in self.module.body if not isinstance(op, builtin.Input | builtin.Return)]
+
+    def get_layer(self, name: str) -> Layer:
+        """The layer called `name`; raises `CompileError` with all names if there is none."""
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        known = ", ".join(layer.name for layer in self.layers)
+        raise fail("RUN-NO-LAYER", "the model has no such layer", found=name, allowed=known)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return self.module.inputs[0].shape
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of one sample of the (first) output."""
+        return self.module.outputs[0].type.per_sample
+
+    def summary(self) -> str:
+        """A table of the layers as text; print it."""
+        rows = [("layer", "type", "output", "kernel", "weights", "bytes")]
+        for layer in self.layers:
+            weights = layer.variables.get("weights")
+            kernel = "x".join(map(str, weights.shape)) if weights is not None else ""
+            bits = f"{layer.weights_bits} bits" if layer.weights_bits else ""
+            size = f"{layer.weights_bytes:,}" if layer.weights_bytes else ""
+            rows.append((layer.name, layer.type, "x".join(map(str, layer.output_shape)), kernel, bits, size))
+        total = sum(layer.weights_bytes for layer in self.layers)
+        shape = "x".join(map(str, self.input_shape))
+        return f"{self.name}: input {shape}, {len(self.layers)} layers, {total:,} bytes of weights\n\n{table(rows)}"
+
+    # ---- execution -------------------------------------------------------------------------------------------
+
+    def forward(self, x: Array, batch_size: int | None = None) -> Array:
+        """The last integers, before any dequantizer: the potentials of the output layer, batch first."""
+        return self.engine.run_values(self._inputs(x), [self._last_integers], batch_size)[0]
+
+    def predict(self, x: Array, batch_size: int | None = None) -> Array:
+        """What the model returns: floats if it ends in a dequantizer, its float tail included."""
+        return self.engine.run(self._inputs(x), batch_size)[0]
+
+    def evaluate(self, x: Array, y: Array, batch_size: int | None = None) -> float:
+        """Accuracy: the fraction of samples whose largest output is at the index `y`, one integer a sample."""
+        labels = np.asarray(y).reshape(-1)
+        if len(labels) != len(x):
+            found = f"{len(x)} samples, {len(labels)} labels"
+            raise fail("RUN-LABELS", "evaluate needs one label for each sample", found=found)
+        outputs = self.predict(x, batch_size)
+        best = outputs.reshape(len(outputs), -1).argmax(axis=1) if len(outputs) else labels
+        return float(np.mean(best == labels)) if len(labels) else 0.0
+
+    def intermediates(self, x: Array) -> dict[str, Array]:
+        """The output of every layer by name, for comparison bit for bit."""
+        results = self.engine.run_values(self._inputs(x), [layer.op.results[0] for layer in self.layers])
+        return {layer.name: result for layer, result in zip(self.layers, results, strict=True)}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the program file."""
+        from cnn2snn_ir.backends.program import write_program
+
+        write_program(self.module, Path(path))
+
+    @property
+    def _last_integers(self) -> Value:
+        """The integer value that the (first) output is computed from."""
+        value = self.module.outputs[0]
+        while value.type.element.is_float and value.owner.operands:
+            value = value.owner.operands[0]
+        return value
+
+    def _inputs(self, x: Array) -> Array:
+        """Integers are welcome where the model begins with a quantizer."""
+        x = np.asarray(x)
+        floats = self.module.inputs[0].element.is_float
+        return x.astype(np.float32) if floats and x.dtype != np.float32 else x
+
+    def __repr__(self) -> str:
+        return f"<Model {self.name}: {self.input_shape} -> {self.output_shape}, {len(self.layers)} layers>"
+
+
+def table(rows: Sequence[tuple[str, ...]]) -> str:
+    """Columns as wide as their widest cell; the first row is the heading."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])

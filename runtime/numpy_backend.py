@@ -1,0 +1,164 @@
+"""The NumPy backend: float BLAS products where they are proven exact, integers after them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cnn2snn_ir.analysis.interval import Range
+from cnn2snn_ir.dialects import akida2
+from cnn2snn_ir.dialects.akida2 import Pool
+from cnn2snn_ir.ir import Op
+from cnn2snn_ir.runtime.backend import Program
+from cnn2snn_ir.runtime.layer import Layer
+from cnn2snn_ir.runtime.requantize import Epilogue
+from cnn2snn_ir.runtime.step import Buffers, Call, Step, as_carrier
+from cnn2snn_ir.runtime.storage import Array, Border
+
+FLOAT32_EXACT = 2**24
+"""Integers below this bound, and their sums while below it, are exact in float32 (24-bit significand)."""
+
+FLOAT64_EXACT = 2**53
+"""The same for float64."""
+
+
+def exact_float(bound: int) -> np.dtype[Any] | None:
+    """The float type whose sums are exact in any order while no partial sum reaches `bound`; None if there is none."""
+    if bound < FLOAT32_EXACT:
+        return np.dtype(np.float32)
+    return np.dtype(np.float64) if bound < FLOAT64_EXACT else None
+
+
+class NumpyBackend:
+    """Needs nothing but NumPy; as fast as its BLAS."""
+
+    name = "numpy"
+
+    def carrier(self, range: Range) -> np.dtype[Any]:
+        """Float32 where that is exact, so that products need no conversion."""
+        return exact_float(range.magnitude) or np.dtype(np.int64)
+
+    def step(self, op: Op, program: Program) -> Step | None:
+        """See `Backend`."""
+        layer = program.layers.get(op)
+        if layer is None:
+            return None
+        return blas_step(layer)
+
+
+def blas_step(layer: Layer) -> Step | None:
+    """A layer through float products, or None if they are not proven exact."""
+    product = exact_float(layer.ranges.partial)
+    if product is None or not layer.epilogue.fits_int64:
+        return None
+    return BlasStep(layer, product)
+
+
+@dataclass(frozen=True, eq=False)
+class BlasStep:
+    """One layer with weights; `product` is the float type of its sums."""
+
+    layer: Layer
+    product: np.dtype[Any]
+
+    def bind(self, buffers: Buffers, samples: int) -> Call:
+        """See `Step`."""
+        layer, epilogue = self.layer, ArrayEpilogue(self.layer.epilogue, self.layer.filters)
+        x, y = buffers[layer.x], buffers[layer.y].inside
+        weights = np.ascontiguousarray(layer.weights.astype(self.product))
+        source = _visible(layer, x.padded, x.layout.border) if len(x.layout.shape) == 3 else x.inside
+        sums = _depthwise if layer.depthwise else _products
+
+        def call(count: int) -> None:
+            a = sums(layer, as_carrier(source[:count], self.product), weights)
+            if layer.pool is Pool.MAX:
+                a = _max_pool(layer, a)
+            y[:count] = epilogue(a).reshape(y[:count].shape)
+
+        return call
+
+
+def _visible(layer: Layer, padded: Array, border: Border) -> Array:
+    """The part of a padded map that the layer's windows cover."""
+    ((top, _), (left, _)), ((my_top, my_bottom), (my_left, my_right)) = border, layer.border
+    _, rows, columns, _ = (0, *layer.x.type.per_sample)
+    return padded[
+        :,
+        top - my_top : top + rows + my_bottom,
+        left - my_left : left + columns + my_right,
+    ]
+
+
+def _products(layer: Layer, x: Array, weights: Array) -> Array:
+    """Sums of products [samples, rows, columns, filters] by one matrix product of columns and weights."""
+    height, width, _, filters = weights.shape
+    if x.ndim != 4:
+        x = x.reshape(len(x), 1, 1, -1)
+    elif (height, width) == (1, 1):
+        x = x[:, :: layer.stride, :: layer.stride]
+    else:
+        view = np.lib.stride_tricks.sliding_window_view(x, (height, width), axis=(1, 2))
+        x = view[:, :: layer.stride, :: layer.stride].transpose(0, 1, 2, 4, 5, 3)
+    matrix = weights.reshape(-1, filters)
+    columns = x.reshape(len(x) * math.prod(layer.positions), matrix.shape[0])
+    result: Array = columns @ matrix
+    return result.reshape(len(x), *layer.positions, filters)
+
+
+def _depthwise(layer: Layer, x: Array, weights: Array) -> Array:
+    """Sums of products of each channel, tap by tap."""
+    height, width, channels = weights.shape
+    rows, columns = layer.positions
+    stride = layer.stride
+    total = np.zeros((len(x), rows, columns, channels), weights.dtype)
+    for i in range(height):
+        for j in range(width):
+            tap = x[:, i : i + (rows - 1) * stride + 1 : stride, j : j + (columns - 1) * stride + 1 : stride]
+            total += tap * weights[i, j]
+    return total
+
+
+def _max_pool(layer: Layer, a: Array) -> Array:
+    """Maximum over windows; what lies outside is minus infinity."""
+    assert isinstance(layer.op, akida2.ConvLayer)
+    (height, width), (down, right) = layer.op.pool_size, layer.op.pool_stride
+    a = np.pad(a, ((0, 0), *layer.pool_border, (0, 0)), constant_values=-np.inf)
+    rows, columns = (a.shape[1] - height) // down + 1, (a.shape[2] - width) // right + 1
+    best = np.full((len(a), rows, columns, a.shape[3]), -np.inf, a.dtype)
+    for i in range(height):
+        for j in range(width):
+            tap = a[:, i : i + (rows - 1) * down + 1 : down, j : j + (columns - 1) * right + 1 : right]
+            np.maximum(best, tap, out=best)
+    return best
+
+
+class ArrayEpilogue:
+    """An `Epilogue` on whole arrays [samples, rows, columns, channels], in int32 where that is proven enough."""
+
+    def __init__(self, epilogue: Epilogue, channels: int) -> None:
+        self.dtype = epilogue.dtype
+        self.first = epilogue.constants(channels)
+        self.last = None if epilogue.second is None else epilogue.after_sum().constants(channels)
+
+    def __call__(self, a: Array) -> Array:
+        """The results for sums of products `a`."""
+        a = a.astype(self.dtype)
+        bias, lo, hi = self.first[:3]
+        a += bias
+        np.clip(a, lo, hi, out=a)
+        if self.last is None:
+            return _rescale(a, self.first)
+        a = a.sum(axis=(1, 2), dtype=self.dtype, keepdims=True)
+        np.clip(a, self.last[1], self.last[2], out=a)
+        return _rescale(a, self.last)
+
+
+def _rescale(a: Array, constants: Array) -> Array:
+    factor, half, shift, lo, hi = constants[3:]
+    a *= factor
+    a += half
+    a >>= shift
+    return np.clip(a, lo, hi, out=a)

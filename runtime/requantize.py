@@ -1,0 +1,228 @@
+"""What a layer does after its sums of products, folded into one formula with constants per channel.
+
+    a = clamp(dot + bias, lo, hi)
+    y = clamp((a · factor + half) >> shift, out_lo, out_hi)
+
+Every step of the hardware (saturations, bias, ReLU with its bound, scale, rounding shift) is monotone in the
+accumulator, and a clamp followed by a monotone step is that step followed by a clamp to its images.  So all
+saturations merge into the two clamps, exactly.  The first clamp is then narrowed to the accumulators that can
+still change the result, which keeps the product within 32 bits for nearly every real layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnn2snn_ir.analysis.interval import Integers, Range, constant_integers, integers
+from cnn2snn_ir.analysis.layer_ranges import LayerRanges
+from cnn2snn_ir.dialects import akida2
+from cnn2snn_ir.dialects.akida2 import Activation
+from cnn2snn_ir.ir import ElementType, Tensor
+
+INT32 = Range.of(-(2**31), 2**31 - 1)
+INT64 = Range.of(-(2**63), 2**63 - 1)
+
+
+def inside(range: Range, outer: Range) -> bool:
+    """True if `outer` holds every value of `range`."""
+    return outer.least <= range.least and range.greatest <= outer.greatest
+
+
+@dataclass(frozen=True)
+class Clamp:
+    """`clamp(x + bias, lo, hi)`, constants of shape () or (channels,)."""
+
+    bias: Integers
+    lo: Integers
+    hi: Integers
+
+    def then_add(self, constant: Integers) -> Clamp:
+        """Followed by an addition."""
+        return Clamp(*map(integers, (self.bias + constant, self.lo + constant, self.hi + constant)))
+
+    def then_clamp(self, lo: Integers | int, hi: Integers | int) -> Clamp:
+        """Followed by another clamp."""
+        low, high = (integers(np.minimum(np.maximum(bound, lo), hi)) for bound in (self.lo, self.hi))
+        return Clamp(self.bias, low, high)
+
+    def then_saturate(self, element: ElementType) -> Clamp:
+        """Followed by saturation to `element`."""
+        return self.then_clamp(element.lo, element.hi)
+
+    def image(self, x: Range) -> Range:
+        """The range of the result."""
+        return x.offset(self.bias).clamp(self.lo, self.hi)
+
+
+def saturation(element: ElementType) -> Clamp:
+    """The clamp that saturates to `element`."""
+    return Clamp(integers(0), integers(element.lo), integers(element.hi))
+
+
+@dataclass(frozen=True)
+class Rescale:
+    """`clamp((a · factor + half) >> shift, lo, hi)`, constants of shape () or (channels,), `shift >= 0`."""
+
+    factor: Integers
+    half: Integers
+    shift: Integers
+    lo: Integers
+    hi: Integers
+
+    @classmethod
+    def of(cls, scales: Tensor | None, output_shift: Tensor | None, buffer: ElementType, to: ElementType) -> Rescale:
+        """`saturate_to(round(saturate_buffer(a · scales) · 2^output_shift))`."""
+        shift = constant_integers(output_shift)
+        right = integers(np.maximum(-shift, 0))
+        limits = Range.full(buffer).shift_round(shift).saturate(to)
+        factor = constant_integers(scales, 1) * 2 ** np.maximum(shift, 0)
+        half = integers(2**right) // 2
+        return cls(integers(factor), integers(half), right, limits.lo, limits.hi)
+
+    @classmethod
+    def identity(cls, element: ElementType) -> Rescale:
+        """Nothing but a clamp to `element`, which does nothing to values of it."""
+        return cls(integers(1), integers(0), integers(0), integers(element.lo), integers(element.hi))
+
+    @property
+    def monotone(self) -> bool:
+        """True if a larger input never gives a smaller result."""
+        return bool(np.all(self.factor >= 0))
+
+    def narrow(self, clamp: Clamp) -> Clamp:
+        """The narrowest clamp before this step that leaves its results as they are.
+
+        Above the least `a` that reaches `hi`, and below the greatest that stays at `lo`, nothing changes.
+        """
+        if not bool(np.all(self.factor > 0)):
+            return clamp
+        unit = integers(2**self.shift)
+        reaches = -((self.half - self.hi * unit) // self.factor)  # ceil((hi · unit - half) / factor)
+        stays = -((self.half - (self.lo + 1) * unit) // self.factor) - 1
+        hi = integers(np.maximum(np.minimum(clamp.hi, reaches), clamp.lo))
+        lo = integers(np.minimum(np.maximum(clamp.lo, stays), hi))
+        return Clamp(clamp.bias, lo, hi)
+
+    def widest(self, a: Range) -> Range:
+        """The range of the scaled value before the right shift, the largest number in the formula."""
+        product = a.times(self.factor)
+        return product.union(product.offset(self.half)).union(a)
+
+    def image(self, a: Range) -> Range:
+        """The range of the result."""
+        return a.times(self.factor).shift_round(integers(-self.shift)).clamp(self.lo, self.hi)
+
+
+@dataclass(frozen=True)
+class Epilogue:
+    """Everything after the sums of products of one layer.
+
+    Without average pooling: `first`, then `rescale`, and `second` is None.
+    With it: `first`, the sum over all positions, `second`, then `rescale`.
+    """
+
+    first: Clamp
+    second: Clamp | None
+    rescale: Rescale
+    widest: Range
+    """All integers that the formulas form, sums of products apart."""
+
+    @property
+    def fits_int32(self) -> bool:
+        """True if 32 bits are enough for everything after the sums of products."""
+        return inside(self.widest, INT32)
+
+    @property
+    def fits_int64(self) -> bool:
+        """True if 64 bits are."""
+        return inside(self.widest, INT64)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The integer type to compute in."""
+        return np.dtype(np.int32 if self.fits_int32 else np.int64)
+
+    def before_sum(self) -> Epilogue:
+        """The part before the sum of an average pooling."""
+        limits = Rescale(integers(1), integers(0), integers(0), self.first.lo, self.first.hi)
+        return replace(self, second=None, rescale=limits)
+
+    def after_sum(self) -> Epilogue:
+        """The part after it."""
+        assert self.second is not None
+        return replace(self, first=self.second, second=None)
+
+    def constants(self, channels: int) -> npt.NDArray[Any]:
+        """`first` and `rescale` as a table [8, channels] of `dtype`: bias, lo, hi; factor, half, shift, lo, hi.
+
+        A bound beyond the type clamps nothing and is clipped.
+        """
+        limits = np.iinfo(self.dtype)
+        table = np.empty((8, channels), self.dtype)
+        for row, value in zip(table, (*vars(self.first).values(), *vars(self.rescale).values()), strict=True):
+            row[:] = np.minimum(np.maximum(value, limits.min), limits.max)
+        return table
+
+
+def fold(op: akida2.NeuralLayer, ranges: LayerRanges) -> Epilogue:
+    """The epilogue of a layer whose stages lie in `ranges`."""
+    first = saturation(op.acc)
+    if op.bias is not None:
+        bias = constant_integers(op.bias) * 2 ** constant_integers(op.bias_shift)
+        first = first.then_add(integers(bias)).then_saturate(op.acc)
+    if op.activation is Activation.RELU:
+        first = first.then_clamp(0, np.maximum(first.hi, 0))
+    if op.max_value is not None:
+        bound = constant_integers(op.max_value) * 2 ** constant_integers(op.max_value_shift)
+        first = first.then_clamp(np.minimum(first.lo, bound), bound)
+    second = None if ranges.pooled_sum is None else saturation(op.post_op)
+    if op.to is None:
+        rescale = Rescale.identity(op.acc if second is None else op.post_op)
+        if second is None:
+            rescale = replace(rescale, lo=first.lo, hi=first.hi)
+    else:
+        rescale = Rescale.of(op.output_scales, op.output_shift, op.post_op, op.to)
+    if second is None:
+        first = rescale.narrow(first)
+    else:
+        second = rescale.narrow(second)
+    return Epilogue(first, second, rescale, _widest(ranges, first, second, rescale))
+
+
+def fold_add(op: akida2.Add, a: Range, b: Range) -> Epilogue | None:
+    """The epilogue of `a · 2^a_shift + b · 2^b_shift`; None if an operand can saturate before the sum."""
+    parts = []
+    for x, shift in ((a, op.a_shift), (b, op.b_shift)):
+        part = x if shift is None else x.shift_left(constant_integers(shift))
+        if shift is not None and not part.within(op.acc):
+            return None
+        parts.append(part)
+    total = parts[0].plus(parts[1])
+    identity = Rescale.identity(op.acc)
+    rescale = identity if op.to is None else Rescale.of(None, op.output_shift, op.acc, op.to)
+    first = rescale.narrow(saturation(op.acc))
+    formed = rescale.widest(first.image(total)).union(total).union(parts[0]).union(parts[1])
+    factors = (2 ** constant_integers(shift) for shift in (op.a_shift, op.b_shift))
+    for factor in (*factors, rescale.half, rescale.factor):
+        formed = formed.union(Range(integers(factor), integers(factor)))
+    return Epilogue(first, None, rescale, formed.merged())
+
+
+def _widest(ranges: LayerRanges, first: Clamp, second: Clamp | None, rescale: Rescale) -> Range:
+    """Every number formed, with the constants stored in the same type.
+
+    The bounds of the clamps are not among them: one beyond the type is clipped to it and clamps nothing.
+    """
+    biased = ranges.dot.offset(first.bias).union(ranges.dot)
+    clamped = first.image(ranges.dot)
+    last = clamped
+    if second is not None:
+        assert ranges.pooled_sum is not None
+        last = second.image(ranges.pooled_sum)
+        biased = biased.union(ranges.pooled_sum)
+    constants = Range(rescale.half, rescale.half).union(Range(rescale.factor, rescale.factor))
+    return biased.union(rescale.widest(last)).union(constants).union(Range(first.bias, first.bias)).merged()

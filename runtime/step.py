@@ -1,0 +1,112 @@
+"""The interface of everything that the engine runs, and the steps that every backend shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from cnn2snn_ir.dialects import akida2
+from cnn2snn_ir.ir import Op, Value
+from cnn2snn_ir.reference import evaluate_op
+from cnn2snn_ir.runtime.storage import Array, Buffer
+
+Buffers = Mapping[Value, Buffer]
+Call = Callable[[int], None]
+"""Computes the first so many samples of the step's result from those of its operands, in bound buffers."""
+
+
+class Step(Protocol):
+    """One op, compiled: constants are prepared, buffers are not yet known."""
+
+    def bind(self, buffers: Buffers, samples: int) -> Call:
+        """Fix the buffers, of `samples` samples each, and allocate what the step needs for itself."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceStep:
+    """The reference semantics: slow, and always right."""
+
+    op: Op
+
+    def bind(self, buffers: Buffers, samples: int) -> Call:
+        """See `Step`."""
+        op, operands, result = self.op, [buffers[v].inside for v in self.op.operands], buffers[self.op.result].inside
+        types = [np.float32 if v.type.element.is_float else np.int64 for v in self.op.operands]
+
+        def call(count: int) -> None:
+            result[:count] = evaluate_op(op, *(x[:count].astype(t) for x, t in zip(operands, types, strict=True)))
+
+        return call
+
+
+@dataclass(frozen=True, eq=False)
+class ConcatenateStep:
+    """Copies of the parts side by side."""
+
+    op: akida2.Concatenate
+
+    def bind(self, buffers: Buffers, samples: int) -> Call:
+        """See `Step`."""
+        ends = np.cumsum([part.type.channels for part in self.op.parts])[:-1]
+        targets = np.split(buffers[self.op.result].inside, ends, axis=-1)
+        pairs = [(target, buffers[part].inside) for target, part in zip(targets, self.op.parts, strict=True)]
+
+        def call(count: int) -> None:
+            for target, part in pairs:
+                target[:count] = part[:count]
+
+        return call
+
+
+@dataclass(frozen=True, eq=False)
+class DequantizeStep:
+    """Integers to float32: one rounding, whatever integer type carries them."""
+
+    op: akida2.Dequantizer
+
+    def bind(self, buffers: Buffers, samples: int) -> Call:
+        """See `Step`."""
+        x, y, scales = buffers[self.op.x].inside, buffers[self.op.result].inside, self.op.scales.array
+
+        def call(count: int) -> None:
+            np.multiply(x[:count].astype(np.float32), scales, out=y[:count])
+
+        return call
+
+
+@dataclass(frozen=True, eq=False)
+class CopyStep:
+    """The same integers, as a map."""
+
+    op: akida2.InputData
+
+    def bind(self, buffers: Buffers, samples: int) -> Call:
+        """See `Step`."""
+        x, y = buffers[self.op.x].inside, buffers[self.op.result].inside
+
+        def call(count: int) -> None:
+            y[:count] = x[:count].reshape(y[:count].shape)
+
+        return call
+
+
+def shared_step(op: Op) -> Step:
+    """The step of an op for which a backend has nothing better."""
+    match op:
+        case akida2.Concatenate():
+            return ConcatenateStep(op)
+        case akida2.Dequantizer():
+            return DequantizeStep(op)
+        case akida2.InputData():
+            return CopyStep(op)
+        case _:
+            return ReferenceStep(op)
+
+
+def as_carrier(array: Array, dtype: np.dtype[np.generic]) -> Array:
+    """`array` in another type, copied only if it has to be."""
+    return array if array.dtype == dtype else array.astype(dtype)

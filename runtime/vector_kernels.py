@@ -1,0 +1,214 @@
+"""The two inner loops of the numba backend, written in LLVM's vector types.
+
+Both multiply 16-bit integers and add pairs of products into 32-bit sums: one instruction on x86 (vpdpwssd, or
+pmaddwd and an addition), which LLVM chooses by itself from the portable form below.  Loops written in Python would
+compute the same, but no compiler keeps a tile of sums in registers for them.
+
+Addresses are integers and elements are counted from them; nothing is checked here.
+"""
+
+# mypy: disable-error-code="import-untyped, no-untyped-call"
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+LANES = 16
+"""32-bit sums in one vector."""
+
+BLOCK = 2 * LANES
+"""Channels that are computed together: the sums of one position are two vectors."""
+
+ROWS = 8 if llvm.get_host_cpu_features().get("avx512bw") else 2
+"""Positions that are computed together: 16 vectors of sums fill half of 32 registers of 512 bits, 4 as many of 256."""
+
+EIGHTS = np.arange(BLOCK).reshape(4, 2, 4).transpose(1, 0, 2).reshape(-1)
+"""Order of the channels when two vectors are interleaved within 128-bit lanes, as x86 does: 0..3, 8..11, …, 4..7, …"""
+
+I16, I32, I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
+SUMS = ir.VectorType(I32, LANES)
+PAIRS = ir.VectorType(I16, BLOCK)
+PRODUCTS = ir.VectorType(I32, BLOCK)
+
+Builder: TypeAlias = Any
+"""`ir.IRBuilder`, of a library without type hints."""
+
+
+def dot_tile(rows: int, vectors: int) -> Any:
+    """A function that computes `rows` positions of `vectors` · 16 filters.
+
+        tile(x, starts, segments, pitch, pairs, w, constants, y, places, first, channels)
+
+    x: address of int16 elements; starts: address of int64 element offsets, one a row.  Each row is multiplied with
+    `segments` runs of 2 · pairs elements, `pitch` elements apart.
+    w: address of int16 weights [vector][segment][pair][filter][2].
+    constants, y: arrays, see `Epilogue.constants`; places: address of int64 element offsets in y, one a row.
+    first: number of the first filter, of `channels`.
+    """
+
+    @intrinsic
+    def tile(_, x, starts, segments, pitch, pairs, w, constants, y, places, first, channels):  # type: ignore[no-untyped-def]
+        def codegen(context: Any, b: Builder, signature: Any, values: Any) -> Any:
+            x, starts, segments, pitch, pairs, w, *rest = values
+            xs = _row_pointers(b, x, starts, rows)
+            weights = b.inttoptr(w, PAIRS.as_pointer())
+            size = b.mul(segments, pairs)
+            sums = _zeros(b, rows, vectors)
+            with cgutils.for_range(b, segments) as segment:
+                heads = [b.bitcast(b.gep(p, [b.mul(segment.index, pitch)]), I32.as_pointer()) for p in xs]
+                base = b.mul(segment.index, pairs)
+                with cgutils.for_range(b, pairs) as pair:
+                    index = b.add(base, pair.index)
+                    columns = [_load(b, weights, b.add(index, b.mul(size, I64(v))), 64) for v in range(vectors)]
+                    for head, row in zip(heads, sums, strict=True):
+                        two = b.bitcast(_broadcast(b, _load(b, head, pair.index, 2), SUMS), PAIRS)
+                        for column, total in zip(columns, row, strict=True):
+                            _accumulate(b, total, two, column)
+            _finish(context, b, signature.args[6:8], [[b.load(v) for v in row] for row in sums], *rest)
+            return context.get_dummy_value()
+
+        return _signature(constants, y, 6), codegen
+
+    return tile
+
+
+def depthwise_tile(rows: int) -> Any:
+    """A function that computes `rows` positions of 32 channels, each channel with its own weights.
+
+        tile(x, starts, taps, pairs, w, constants, y, places, first, channels)
+
+    x, starts: as above, at the first channel; taps: address of int64 element offsets [pair][2] of the window.
+    w: address of int16 weights [pair][channel][2], channels in the order `EIGHTS`; the rest as above.
+    """
+
+    @intrinsic
+    def tile(_, x, starts, taps, pairs, w, constants, y, places, first, channels):  # type: ignore[no-untyped-def]
+        def codegen(context: Any, b: Builder, signature: Any, values: Any) -> Any:
+            x, starts, taps, pairs, w, *rest = values
+            xs = _row_pointers(b, x, starts, rows)
+            offsets, weights = b.inttoptr(taps, I64.as_pointer()), b.inttoptr(w, PAIRS.as_pointer())
+            sums = _zeros(b, rows, 2)
+            with cgutils.for_range(b, pairs) as pair:
+                even = b.mul(pair.index, I64(2))
+                odd = b.add(even, I64(1))
+                at = [b.load(b.gep(offsets, [index])) for index in (even, odd)]
+                columns = [_load(b, weights, index, 64) for index in (even, odd)]
+                for p, row in zip(xs, sums, strict=True):
+                    taps_of_row = [_load(b, b.bitcast(b.gep(p, [o]), PAIRS.as_pointer()), I64(0), 2) for o in at]
+                    for half, column, total in zip(_interleave(b, *taps_of_row), columns, row, strict=True):
+                        _accumulate(b, total, half, column)
+            ordered = [_in_order(b, *(b.load(v) for v in row)) for row in sums]
+            _finish(context, b, signature.args[5:7], ordered, *rest)
+            return context.get_dummy_value()
+
+        return _signature(constants, y, 5), codegen
+
+    return tile
+
+
+def _signature(constants: Any, y: Any, before: int) -> Any:
+    """All arguments are int64 but the two arrays, of whatever integer type they are."""
+    return types.void(*[types.int64] * before, constants, y, *[types.int64] * 3)
+
+
+def _row_pointers(b: Builder, x: Any, starts: Any, rows: int) -> list[Any]:
+    base, table = b.inttoptr(x, I16.as_pointer()), b.inttoptr(starts, I64.as_pointer())
+    return [b.gep(base, [b.load(b.gep(table, [I64(r)]))]) for r in range(rows)]
+
+
+def _zeros(b: Builder, rows: int, vectors: int) -> list[list[Any]]:
+    """Sums; LLVM keeps them in registers."""
+    return [[cgutils.alloca_once_value(b, SUMS([0] * LANES)) for _ in range(vectors)] for _ in range(rows)]
+
+
+def _load(b: Builder, pointer: Any, index: Any, align: int) -> Any:
+    loaded = b.load(b.gep(pointer, [index]))
+    loaded.align = align
+    return loaded
+
+
+def _broadcast(b: Builder, scalar: Any, vector: Any) -> Any:
+    undefined = vector(ir.Undefined)
+    return b.shuffle_vector(b.insert_element(undefined, scalar, I32(0)), undefined, SUMS([0] * LANES))
+
+
+def _accumulate(b: Builder, total: Any, x: Any, w: Any) -> None:
+    """total[i] += x[2i] · w[2i] + x[2i+1] · w[2i+1]."""
+    products = b.mul(b.sext(x, PRODUCTS), b.sext(w, PRODUCTS))
+    undefined = PRODUCTS(ir.Undefined)
+    even, odd = (b.shuffle_vector(products, undefined, SUMS(list(range(s, BLOCK, 2)))) for s in (0, 1))
+    b.store(b.add(b.load(total), b.add(even, odd)), total)
+
+
+def _interleave(b: Builder, even: Any, odd: Any) -> tuple[Any, Any]:
+    """Pairs (even[c], odd[c]) of the channels `EIGHTS`, first and second half."""
+    lanes = EIGHTS.reshape(2, LANES)
+    masks = [PRODUCTS([int(i) for c in half for i in (c, c + BLOCK)]) for half in lanes]
+    return b.shuffle_vector(even, odd, masks[0]), b.shuffle_vector(even, odd, masks[1])
+
+
+def _in_order(b: Builder, low: Any, high: Any) -> list[Any]:
+    """Sums of the channels `EIGHTS` in natural order."""
+    place = np.argsort(EIGHTS).reshape(2, LANES)
+    return [b.shuffle_vector(low, high, SUMS([int(i) for i in half])) for half in place]
+
+
+def _finish(
+    context: Any, b: Builder, arrays: Any, sums: Any, constants: Any, y: Any, places: Any, first: Any, channels: Any
+) -> None:
+    """The formula of `requantize`, in the integer type of the constants, and the stores."""
+    table = context.make_array(arrays[0])(context, b, constants)
+    target = context.make_array(arrays[1])(context, b, y)
+    number = context.get_data_type(arrays[0].dtype)
+    wide, narrow = ir.VectorType(number, LANES), ir.VectorType(context.get_data_type(arrays[1].dtype), LANES)
+    width = b.extract_value(table.shape, 1)
+    offsets = b.inttoptr(places, I64.as_pointer())
+    for v in range(len(sums[0])):
+        channel = b.add(first, I64(LANES * v))
+        at = [b.gep(table.data, [b.add(b.mul(width, I64(i)), channel)]) for i in range(8)]
+        values = [_load(b, b.bitcast(p, wide.as_pointer()), I64(0), 4) for p in at]
+        whole = b.icmp_signed("<=", b.add(channel, I64(LANES)), channels)
+        mask = _lanes_below(b, b.sub(channels, channel))
+        for r, row in enumerate(sums):
+            result = _convert(b, _formula(b, _convert(b, row[v], wide), *values), narrow)
+            place = b.gep(target.data, [b.add(b.load(b.gep(offsets, [I64(r)])), channel)])
+            pointer = b.bitcast(place, narrow.as_pointer())
+            with b.if_else(whole) as (then, otherwise):
+                with then:
+                    b.store(result, pointer).align = 2
+                with otherwise:
+                    _masked_store(b, result, pointer, mask)
+
+
+def _formula(b: Builder, a: Any, bias: Any, lo: Any, hi: Any, factor: Any, half: Any, shift: Any, *limits: Any) -> Any:
+    a = _clamp(b, b.add(a, bias), lo, hi)
+    return _clamp(b, b.ashr(b.add(b.mul(a, factor), half), shift), *limits)
+
+
+def _clamp(b: Builder, a: Any, lo: Any, hi: Any) -> Any:
+    a = b.select(b.icmp_signed("<", a, lo), lo, a)
+    return b.select(b.icmp_signed(">", a, hi), hi, a)
+
+
+def _convert(b: Builder, vector: Any, to: Any) -> Any:
+    have, want = vector.type.element.width, to.element.width
+    if have == want:
+        return vector
+    return b.sext(vector, to) if have < want else b.trunc(vector, to)
+
+
+def _lanes_below(b: Builder, count: Any) -> Any:
+    """A mask of the first `count` lanes."""
+    return b.icmp_signed("<", SUMS(list(range(LANES))), _broadcast(b, b.trunc(count, I32), SUMS))
+
+
+def _masked_store(b: Builder, vector: Any, pointer: Any, mask: Any) -> None:
+    name = f"llvm.masked.store.v{LANES}i{vector.type.element.width}.p0"
+    kind = ir.FunctionType(ir.VoidType(), [vector.type, pointer.type, I32, mask.type])
+    b.call(cgutils.get_or_insert_function(b.module, kind, name), [vector, pointer, I32(2), mask])
