@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cnn2snn_ir.diagnostics import Severity
-from cnn2snn_ir.dialects import builtin, nn, qnn
+from cnn2snn_ir.dialects import builtin, nn, ops_of, qnn
 from cnn2snn_ir.dialects.geometry import Padding
 from cnn2snn_ir.dialects.qnn import BlockKind
 from cnn2snn_ir.ir import Op, Value
@@ -195,15 +195,14 @@ def mapped_dense(block: qnn.Block) -> str:
     return unless(dense is None or dense.x.type.channels <= 2048, f"{dense.x.type.channels if dense else 0} inputs")
 
 
-PASS_OVER = (qnn.Block,)
-LAYERS_OF_QNN = tuple(op for op in vars(qnn).values() if isinstance(op, type) and issubclass(op, Op) and op.op_name)
+SINGLE_OPS = tuple(op for op in ops_of("qnn").values() if op is not qnn.Block)
 
 
 def left_over(op: Op) -> str:
     """Once blocks exist, an op outside of them is one that no layer takes."""
     formed = op.graph is not None and isinstance(op.graph.owner, builtin.Module)
     blocks = formed and op.graph is not None and any(isinstance(other, qnn.Block) for other in op.graph)
-    return unless(not blocks or isinstance(op, PASS_OVER), f"{op.op_name} on its own")
+    return unless(not blocks, f"{op.op_name} on its own")
 
 
 BLOCK = (qnn.Block,)
@@ -396,7 +395,7 @@ RULES: tuple[Rule, ...] = (
         "an op that continues the layer before it",
         "put an identity 1x1 convolution before it",
         CONVERTER,
-        LAYERS_OF_QNN,
+        SINGLE_OPS,
         left_over,
     ),
     Rule(

@@ -63,7 +63,7 @@ def _describe(name: str, tensor: Any) -> Dump:
     entries: Dump = {
         f"{name}|v": _narrow(tensor.values.numpy()),
         f"{name}|fb": np.asarray(tensor.frac_bits, np.float32),
-        f"{name}|vb": np.int32(tensor.value_bits),
+        f"{name}|vb": np.array(tensor.value_bits, np.int32),
     }
     if isinstance(tensor, QFloat):
         entries[f"{name}|scale"] = np.asarray(tensor.scales, np.float32)

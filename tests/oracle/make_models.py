@@ -105,7 +105,8 @@ def structured_samples(entry: Entry, shape: tuple[int, ...]) -> Array:
         return image
     gains = np.exp2(rng.uniform(-2, 2, size=shape[-1]))
     # the unsigned input quantizer wants a range that includes zero and is mostly above it
-    return (gains * (pattern if entry.source == "signed" else pattern + 1.5)).astype(np.float32)
+    features: Array = gains * (pattern if entry.source == "signed" else pattern + 1.5)
+    return features.astype(np.float32)
 
 
 def float_model(entry: Entry, architecture: Architecture, x: Array) -> keras.Model:
