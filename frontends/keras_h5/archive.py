@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -205,22 +206,33 @@ def read_zip(path: Path, data: bytes) -> tuple[dict[str, Any], dict[str, Weights
     except (zipfile.BadZipFile, KeyError, EOFError) as error:
         raise damaged(path, str(error)) from None
     with h5py.File(io.BytesIO(stored), "r") as file:
+        records = config["config"]["layers"]
         weights = {
-            record["config"]["name"]: dict(archive_variables(file, record, path))
-            for record in config["config"]["layers"]
+            str(record["config"]["name"]): dict(archive_variables(file, place, class_of(record), path))
+            for record, place in zip(records, archive_places(records), strict=True)
         }
     return config, weights
 
 
-def archive_variables(file: Any, record: dict[str, Any], path: Path) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+def archive_places(records: list[dict[str, Any]]) -> Iterator[str]:
+    """Where the archive keeps each layer: its class in snake case, numbered from the second one on."""
+    seen: dict[str, int] = {}
+    for record in records:
+        words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", class_of(record))
+        place = re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
+        count = seen.get(place, 0)
+        seen[place] = count + 1
+        yield f"layers/{place}_{count}" if count else f"layers/{place}"
+
+
+def archive_variables(
+    file: Any, place: str, class_name: str, path: Path
+) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
     """The variables of one layer, named as in a `.h5` file."""
-    root = next((r for r in ("_layer_checkpoint_dependencies", "layers") if r in file), None)
-    name = record["config"]["name"]
-    if root is None or name not in file[root]:
+    if place not in file:
         return
-    layer = member(file, f"{root}/{name}", path)
-    kind = class_of(record).removeprefix("Quantized")
-    yield from indexed(layer, VARIABLES.get(kind, ()), "", path)
+    layer = member(file, place, path)
+    yield from indexed(layer, VARIABLES.get(class_name.removeprefix("Quantized"), ()), "", path)
     if "out_quantizer" in layer:
         yield from indexed(member(layer, "out_quantizer", path), OUTPUT_QUANTIZER, "output_quantizer/", path)
 

@@ -124,10 +124,11 @@ class Importer:
                 self.broken.add(record.name)  # its own fault, if any, cannot be told from its input's
                 continue
             try:
-                self.import_layer(record)
+                with np.errstate(over="raise", invalid="raise"):  # never carry an infinity or a NaN on
+                    self.import_layer(record)
             except UnsupportedLayerError as error:
                 self.reject(record, error.diagnostic)
-            except (KeyError, TypeError, ValueError, IndexError, ArithmeticError) as error:
+            except (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError) as error:
                 reason = f"{type(error).__name__}: {error}"
                 self.reject(record, Diagnostic("KERAS-CONFIG", "its configuration cannot be read", found=reason[:200]))
         self.found.raise_errors(f"{self.archive.path}: cannot import the model")
@@ -147,7 +148,12 @@ class Importer:
         )
 
     def check_ends(self) -> None:
-        """One input, one output."""
+        """Layers have names of their own; one is the input, one the output."""
+        names = [record.name for record in self.archive.layers]
+        for name in (*self.archive.inputs, *self.archive.outputs, *names):
+            if names.count(name) != 1:
+                found = f"{names.count(name)} layers called {name}"
+                raise fail("KERAS-NAMES", "layer names do not agree", where=str(self.archive.path), found=found)
         for what, ends in (("input", self.archive.inputs), ("output", self.archive.outputs)):
             if len(ends) != 1:
                 raise fail(
@@ -232,7 +238,7 @@ class Importer:
 
     def finish(self) -> builtin.Module:
         name = self.archive.outputs[0]
-        output = self.floats.get(name) or self.integers[name].value
+        output = self.floats[name] if name in self.floats else self.integers[name].value
         self.graph.append(builtin.Return((output,)))
         return builtin.Module(
             self.archive.name,

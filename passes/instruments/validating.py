@@ -1,11 +1,13 @@
 """Translation validation: run the module before and after every pass, and compare under the pass's contract.
 
-Outputs are compared, and every value that keeps its name and its shape.  Floats are compared for equality
-under an exact contract; under `max-lsb(k)` they are left to the integers that they come from.
+Outputs are compared, and every value that keeps its name and its size; shapes may change, as vectors become maps.
+Floats are compared for equality under an exact contract; under `max-lsb(k)` they are left to the integers that
+they come from.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cnn2snn_ir.diagnostics import Diagnostic
+from cnn2snn_ir.dialects import akida2, qnn
 from cnn2snn_ir.dialects.builtin import Input, Module
-from cnn2snn_ir.ir import ElementType, Op
+from cnn2snn_ir.ir import Op
 from cnn2snn_ir.passes.base import Contract
 from cnn2snn_ir.passes.instruments.base import Instrument, PassFaultError, PassRun
 from cnn2snn_ir.reference import run as interpret
@@ -27,7 +30,10 @@ ADVERSARIAL = ("min", "max", "zero", "one-hot", "ramp")
 """Inputs that every validation starts with, before the random ones."""
 
 FLOAT_RANGE = (-1.0, 1.0)
-"""Where float inputs are drawn from: quantized models expect normalized ones."""
+"""Where float inputs that nothing quantizes are drawn from."""
+
+EXPONENTS = (-100, 100)
+"""Bounds of the exponents taken from quantizers: outside of them lies no float32 worth trying."""
 
 
 @dataclass
@@ -80,28 +86,47 @@ def inputs_for(module: Module, count: int, seed: int) -> dict[str, Array]:
 
 def batch(op: Input, count: int, rng: np.random.Generator) -> Array:
     """The samples for one input."""
-    size = math.prod(op.shape)
-    dtype: np.dtype[Any]
-    ramp: Array
-    if op.element.is_float:
-        lo, hi = FLOAT_RANGE
-        dtype, ramp = np.dtype(np.float32), np.linspace(lo, hi, size, dtype=np.float32)
-    else:
-        lo, hi = op.element.lo, op.element.hi
-        # Python's integers: the span of a 63-bit type does not fit int64
-        dtype, ramp = np.dtype(np.int64), np.array([lo + (hi - lo) * i // max(size - 1, 1) for i in range(size)])
-    one_hot = np.zeros(size, dtype)
-    one_hot[size // 2] = hi
-    samples = [np.full(size, lo, dtype), np.full(size, hi, dtype), np.zeros(size, dtype), one_hot, ramp]
-    samples += [random_sample(op.element, size, rng) for _ in range(count)]
+    samples = float_samples(op, count, rng) if op.element.is_float else integer_samples(op, count, rng)
     return np.stack(samples).reshape(-1, *op.shape)
 
 
-def random_sample(element: ElementType, size: int, rng: np.random.Generator) -> Array:
-    """Uniform over the whole type."""
-    if element.is_float:
-        return rng.uniform(*FLOAT_RANGE, size).astype(np.float32)
-    return rng.integers(element.lo, element.hi, size, np.int64, endpoint=True)
+def integer_samples(op: Input, count: int, rng: np.random.Generator) -> list[Array]:
+    """Flat samples of an integer input, over its whole type."""
+    size, lo, hi = math.prod(op.shape), op.element.lo, op.element.hi
+    # Python's integers: the span of a 63-bit type does not fit int64
+    ramp = np.array([lo + (hi - lo) * i // max(size - 1, 1) for i in range(size)])
+    one_hot = np.zeros(size, np.int64)
+    one_hot[size // 2] = hi
+    samples = [np.full(size, lo), np.full(size, hi), np.zeros(size, np.int64), one_hot, ramp]
+    return samples + [rng.integers(lo, hi, size, np.int64, endpoint=True) for _ in range(count)]
+
+
+def float_samples(op: Input, count: int, rng: np.random.Generator) -> list[Array]:
+    """Flat samples of a float input, over the range that its quantizers cover."""
+    size = math.prod(op.shape)
+    lo, hi = (np.broadcast_to(bound, op.shape).reshape(size) for bound in float_range(op))
+    one_hot = np.where(np.arange(size) == size // 2, hi, 0.0)
+    samples = [lo, hi, np.zeros(size), one_hot, lo + (hi - lo) * np.linspace(0.0, 1.0, size)]
+    samples += [rng.uniform(lo, hi) for _ in range(count)]
+    return [sample.astype(np.float32) for sample in samples]
+
+
+def float_range(op: Input) -> tuple[Array, Array]:
+    """The smallest and the largest float worth trying, one for all channels or one for each."""
+    quantizers = [user for user in op.result.users if isinstance(user, (qnn.Quantize, akida2.Quantizer))]
+    if not quantizers:
+        return np.asarray(FLOAT_RANGE[0]), np.asarray(FLOAT_RANGE[1])
+    lows = [user.to.lo / steps_per_unit(user) for user in quantizers]
+    highs = [user.to.hi / steps_per_unit(user) for user in quantizers]
+    return functools.reduce(np.minimum, lows), functools.reduce(np.maximum, highs)
+
+
+def steps_per_unit(op: qnn.Quantize | akida2.Quantizer) -> Array:
+    """How many integers a quantizer gives to a float range of 1."""
+    if isinstance(op, qnn.Quantize):
+        steps: Array = np.exp2(np.clip(op.frac_bits.int64, *EXPONENTS).astype(np.float64))
+        return steps
+    return np.clip(op.scales.array.astype(np.float64), *np.exp2(np.array(EXPONENTS, np.float64)))
 
 
 # ---- comparison ------------------------------------------------------------------------------------------------
@@ -122,14 +147,14 @@ def compare(before: Results, after: Results, contract: Contract, where: str) -> 
     """The values, then the outputs, that moved further than the contract allows; a diagnostic for each."""
     for name, array in after.values.items():
         old = before.values.get(name)
-        if old is not None and (old.shape, old.dtype) == (array.shape, array.dtype):
-            yield from differences(old, array, contract, f"%{name}", where)
-    if [a.shape for a in before.outputs] != [a.shape for a in after.outputs]:
+        if old is not None and (old.size, old.dtype) == (array.size, array.dtype):
+            yield from differences(old.reshape(array.shape), array, contract, f"%{name}", where)
+    if [a.size for a in before.outputs] != [a.size for a in after.outputs]:
         shapes = [str([a.shape[1:] for a in r.outputs]) for r in (after, before)]
-        yield Diagnostic("PASS-VALIDATE", "the outputs have other shapes", where, found=shapes[0], allowed=shapes[1])
+        yield Diagnostic("PASS-VALIDATE", "the outputs have other sizes", where, found=shapes[0], allowed=shapes[1])
         return
     for index, (old, array) in enumerate(zip(before.outputs, after.outputs, strict=True)):
-        yield from differences(old, array, contract, f"output {index}", where)
+        yield from differences(old.reshape(array.shape), array, contract, f"output {index}", where)
 
 
 def differences(old: Array, new: Array, contract: Contract, what: str, where: str) -> Iterator[Diagnostic]:

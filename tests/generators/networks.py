@@ -50,10 +50,10 @@ class Builder:
         weights = self.constant((x.type.channels, units), si(bits), f"{name}/kernel")
         return self.bias(self.emit(qnn.Dense(x, weights), name, "QuantizedDense"), name)
 
-    def bias(self, x: Value, name: str) -> Value:
+    def bias(self, x: Value, name: str, most: int = 5) -> Value:
         channels = x.type.channels
         mantissa = self.constant((channels,), si(8), f"{name}/bias")
-        shift = self.constant((channels,), ui(8), f"{name}/bias_shift", 0, 5)
+        shift = self.constant((channels,), ui(8), f"{name}/bias_shift", 0, most)
         return self.emit(qnn.BiasAdd(x, mantissa, shift))
 
     def relu(self, x: Value, bounded: bool = True) -> Value:

@@ -288,7 +288,7 @@ def test_validation_needs_the_weights():
     assert "IR-WEIGHTS-ELIDED" in err
 
 
-def test_validated_outputs_must_keep_their_shape():
+def test_validated_outputs_must_keep_their_size():
     class Drop(Off):
         name = "drop"
 
@@ -297,8 +297,51 @@ def test_validated_outputs_must_keep_their_shape():
             return True
 
     manager = PassManager(Pipeline("builtin.module", (Drop(),)), [ValidateEach(1)])
-    with pytest.raises(CompileError, match="the outputs have other shapes"):
+    with pytest.raises(CompileError, match="the outputs have other sizes"):
         manager.run(parse_module(TEXT))
+
+
+class Flatten(Off):
+    name = "flatten"
+
+    def run(self, op, context):
+        (fc,) = op.outputs
+        flat = qnn.Reshape(fc, (6,))
+        op.body.insert_after(fc.owner, flat)
+        op.terminator.set_operands([flat.result])
+        fc.name, flat.result.name = None, "fc"
+        if self.shift != -1:
+            fc.owner.shift = tensor(self.shift)
+        return True
+
+
+def test_values_of_one_name_and_size_are_compared_whatever_their_shape():
+    PassManager(Pipeline("builtin.module", (Flatten(),)), [ValidateEach(1)]).run(parse_module(TEXT))
+    with pytest.raises(CompileError, match=r"%fc changes(.|\n)*at \[0\] of input 0"):
+        PassManager(Pipeline("builtin.module", (Flatten(-3),)), [ValidateEach(1)]).run(parse_module(TEXT))
+
+
+QUANTIZED = """module @m {
+  %x = builtin.input {shape = [2, 2], element = f32} : tensor<?x2x2xf32>
+  %a = qnn.quantize %x, #w<f, si16[2], [3, 9]> {to = si8} : tensor<?x2x2xsi8>
+  %b = qnn.block {kind = quantizer, layer = "q"} {
+    %q = qnn.quantize %x, #w<f, si16[], 5> {to = si9} : tensor<?x2x2xsi9>
+    builtin.return %q
+  } : tensor<?x2x2xsi9>
+  builtin.return %a, %b
+}"""
+
+
+def test_float_inputs_cover_what_their_quantizers_cover():
+    (samples,) = inputs_for(parse_module(QUANTIZED), 50, 0).values()
+    low, high = samples.min(axis=(0, 1)), samples.max(axis=(0, 1))
+    assert low.tolist() == [-16.0, -8.0]  # of si8 / 2^3, and of si9 / 2^5
+    assert high.tolist() == [15.875, 255 / 32]
+    assert (samples[5:].min(axis=(0, 1)) < [-10, -5]).all()
+    scales = QUANTIZED.replace("qnn.quantize %x, #w<f, si16[2], [3, 9]>", "akida2.quantizer %x, #w<s, f32[], 4.0>")
+    scales = scales.replace("{to = si8} : tensor<?x2x2xsi8>", "{to = si8} : tensor<?x1x2x2xsi8>")
+    (samples,) = inputs_for(parse_module(scales), 1, 0).values()
+    assert (samples.min(), samples.max()) == (-32.0, 31.75)
 
 
 @pytest.mark.parametrize("element", ["si2", "ui1", "si8", "si63", "ui63", "f32"])
