@@ -35,8 +35,13 @@ class Layer:
 
     @property
     def name(self) -> str:
-        """The source layer's name."""
-        return self.op.results[0].name or self.type.lower()
+        """The name of the main source layer: of the convolution, not of the ReLU fused behind it."""
+        return str(self.op.annotations.get("layer") or self.op.results[0].name or self.type.lower())
+
+    @property
+    def output_name(self) -> str:
+        """The source layer whose output this layer's output is: the last of those fused here."""
+        return self.op.results[0].name or self.name
 
     @property
     def type(self) -> str:
@@ -136,8 +141,13 @@ class Model:
 
     @cached_property
     def layers(self) -> list[Layer]:
-        """Every layer in order of execution; the inputs are not layers."""
-        return [Layer(op) for op in self.module.body if not isinstance(op, builtin.Input | builtin.Return)]
+        """The layers of the chip in order of execution."""
+        return [Layer(op) for op in self.module.body if op.op_name.startswith("akida2.")]
+
+    @cached_property
+    def tail(self) -> list[Layer]:
+        """The float layers behind them, which the host computes."""
+        return [Layer(op) for op in self.module.body if op.op_name.startswith("nn.")]
 
     def get_layer(self, name: str) -> Layer:
         """The layer called `name`; raises `CompileError` with all names if there is none."""
@@ -157,15 +167,20 @@ class Model:
         """Shape of one sample of the (first) output."""
         return self.module.outputs[0].type.per_sample
 
-    def summary(self) -> str:
-        """A table of the layers as text; print it."""
+    def summary(self) -> None:
+        """Print a table of the layers."""
+        print(self.describe())
+
+    def describe(self) -> str:
+        """The table that `summary` prints."""
         rows = [("layer", "type", "output", "kernel", "weights", "bytes")]
-        for layer in self.layers:
+        for layer in [*self.layers, *self.tail]:
             weights = layer.variables.get("weights")
             kernel = "x".join(map(str, weights.shape)) if weights is not None else ""
             bits = f"{layer.weights_bits} bits" if layer.weights_bits else ""
             size = f"{layer.weights_bytes:,}" if layer.weights_bytes else ""
-            rows.append((layer.name, layer.type, "x".join(map(str, layer.output_shape)), kernel, bits, size))
+            kind = layer.type if layer in self.layers else f"{layer.type} (host)"
+            rows.append((layer.name, kind, "x".join(map(str, layer.output_shape)), kernel, bits, size))
         total = sum(layer.weights_bytes for layer in self.layers)
         shape = "x".join(map(str, self.input_shape))
         return f"{self.name}: input {shape}, {len(self.layers)} layers, {total:,} bytes of weights\n\n{table(rows)}"
@@ -191,9 +206,10 @@ class Model:
         return float(np.mean(best == labels)) if len(labels) else 0.0
 
     def intermediates(self, x: Array) -> dict[str, Array]:
-        """The output of every layer by name, for comparison bit for bit."""
-        results = self.engine.run_values(self._inputs(x), [layer.op.results[0] for layer in self.layers])
-        return {layer.name: result for layer, result in zip(self.layers, results, strict=True)}
+        """Every layer's output by `output_name`, for comparison bit for bit; the host's tail included."""
+        layers = [*self.layers, *self.tail]
+        results = self.engine.run_values(self._inputs(x), [layer.op.results[0] for layer in layers])
+        return {layer.output_name: result for layer, result in zip(layers, results, strict=True)}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the program file."""

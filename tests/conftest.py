@@ -22,6 +22,10 @@ from cnn2snn_ir.tools import opt
 RUN = re.compile(r"^//\s*RUN:\s*(.*)$", re.MULTILINE)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--update-golden", action="store_true", help="rewrite the expected text of tests/passes/golden")
+
+
 def pytest_collect_file(parent, file_path):
     if file_path.suffix == ".c2s" and "filecheck" in file_path.parts:
         return CheckFile.from_parent(parent, path=file_path)

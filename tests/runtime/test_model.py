@@ -94,8 +94,8 @@ def test_layers_show_their_parameters_and_variables():
 
 
 def test_summary_lists_every_layer():
-    text = Model(classifier()).summary()
-    assert "classifier: input 6x6x3, 5 layers, 468 bytes of weights" in text
+    text = Model(classifier()).describe()
+    assert "classifier: input 6x6x3, 3 layers, 468 bytes of weights" in text
     assert [line.split()[:2] for line in text.splitlines()[4:]] == [
         ["conv", "InputConv2D"],
         ["dense", "Dense1D"],

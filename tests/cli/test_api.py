@@ -1,0 +1,95 @@
+"""The Python API: names, targets, live models."""
+
+import shutil
+
+import numpy as np
+import pytest
+from generators.recorded import FIXTURES
+
+import cnn2snn_ir
+from cnn2snn_ir import AkidaVersion, CompileError, Model, convert, get_akida_version, load, set_akida_version
+
+KERAS = FIXTURES / "quantizeml" / "float_tail_i8_w8_a8.h5"
+
+
+@pytest.fixture
+def expected():
+    with np.load(KERAS.with_suffix(".npz")) as archive:
+        return archive["x"], archive["__output__"]
+
+
+def test_public_names():
+    assert set(cnn2snn_ir.__all__) <= set(dir(cnn2snn_ir))
+    for name in cnn2snn_ir.__all__:
+        assert getattr(cnn2snn_ir, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = cnn2snn_ir.nonsense
+
+
+def test_convert_save_load_run(tmp_path, expected):
+    x, output = expected
+    model = convert(KERAS, tmp_path / "net")
+    again = load(tmp_path / "net.fbz")
+    assert isinstance(again, Model)
+    assert np.array_equal(model.predict(x), again.predict(x))
+    assert np.allclose(again.predict(x), output, atol=1e-6)
+    assert np.array_equal(model.forward(x), again.forward(x))
+
+
+def test_a_live_model_saves_itself(expected):
+    class Live:
+        """What convert needs of a Keras model."""
+
+        name = "live/model"
+
+        def save(self, path):
+            shutil.copy(KERAS, path)
+
+    x, output = expected
+    assert np.allclose(convert(Live()).predict(x), output, atol=1e-6)
+
+
+def test_other_objects_are_refused():
+    with pytest.raises(CompileError, match="MODEL-TYPE"):
+        convert(3)
+
+
+def test_version_in_force(monkeypatch):
+    monkeypatch.delenv("CNN2SNN_TARGET_AKIDA_VERSION", raising=False)
+    assert get_akida_version() is AkidaVersion.v2
+    monkeypatch.setenv("CNN2SNN_TARGET_AKIDA_VERSION", "v1")
+    assert get_akida_version() is AkidaVersion.v1
+    with set_akida_version(AkidaVersion.v2):
+        assert get_akida_version() is AkidaVersion.v2
+        with set_akida_version("v1"):
+            assert get_akida_version() is AkidaVersion.v1
+        assert get_akida_version() is AkidaVersion.v2
+    assert get_akida_version() is AkidaVersion.v1
+    monkeypatch.setenv("CNN2SNN_TARGET_AKIDA_VERSION", "2")
+    with pytest.raises(CompileError, match="CNN2SNN_TARGET_AKIDA_VERSION"):
+        get_akida_version()
+    with pytest.raises(CompileError, match="v1, v2"), set_akida_version("akida2"):
+        pass
+
+
+def test_the_version_is_restored_after_an_error():
+    with pytest.raises(ZeroDivisionError), set_akida_version("v1"):
+        raise ZeroDivisionError
+    assert get_akida_version() is AkidaVersion.v2
+
+
+def test_target_v1_has_no_backend_yet():
+    with set_akida_version("v1"), pytest.raises(CompileError, match="no backend"):
+        convert(KERAS)
+    with pytest.raises(CompileError, match="no backend"):
+        convert(KERAS, target="v1")
+
+
+def test_manifest(tmp_path):
+    from cnn2snn_ir.backends.program import read_manifest
+
+    convert(KERAS, tmp_path / "net.fbz")
+    manifest = read_manifest(tmp_path / "net.fbz")
+    assert (manifest.source, manifest.target) == (KERAS.name, "v2")
+    assert manifest.pipeline.startswith("builtin.module(canonicalize,check-legality")
+    assert len(manifest.source_sha256) == 64

@@ -1,0 +1,195 @@
+"""The `cnn2snn` command: what it writes, what it prints, how it fails."""
+
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from generators.recorded import EXAMPLES, FIXTURES
+
+from cnn2snn_ir import __version__
+from cnn2snn_ir.tools.cnn2snn import main
+
+MODEL = FIXTURES / "quantizeml" / "kws_i8_w8_a8.h5"
+SAMPLES = MODEL.with_suffix(".npz")
+
+
+@pytest.fixture
+def model(tmp_path):
+    return shutil.copy(MODEL, tmp_path / "my model.v1.h5")
+
+
+def test_default_name(model, tmp_path, capsys):
+    assert main(["convert", "-m", str(model)]) == 0
+    assert (tmp_path / "my model.v1.fbz").is_file()
+    captured = capsys.readouterr()
+    assert captured.out == f"Model successfully converted and saved as {tmp_path / 'my model.v1.fbz'}.\n"
+    assert captured.err == ""
+
+
+def test_output_without_suffix_and_folder(model, tmp_path):
+    assert main(["convert", "-m", str(model), "-o", str(tmp_path / "program")]) == 0
+    assert (tmp_path / "program.fbz").is_file()
+    (tmp_path / "folder").mkdir()
+    assert main(["convert", "-m", str(model), "-o", str(tmp_path / "folder")]) == 0
+    assert (tmp_path / "folder" / "my model.v1.fbz").is_file()
+
+
+def test_two_conversions_are_one_file(model, tmp_path):
+    for name in ("a", "b"):
+        assert main(["convert", "-m", str(model), "-o", str(tmp_path / name)]) == 0
+    assert (tmp_path / "a.fbz").read_bytes() == (tmp_path / "b.fbz").read_bytes()
+
+
+def test_dump_ir(model, tmp_path):
+    assert main(["convert", "-m", str(model), "--dump-ir", str(tmp_path / "ir")]) == 0
+    dumps = sorted(p.name for p in (tmp_path / "ir").rglob("*.c2s"))
+    assert any("fuse-blocks" in name for name in dumps)
+    assert any("convert-to-akida2" in name for name in dumps)
+
+
+def test_run_prints_accuracy(tmp_path, capsys):
+    program = tmp_path / "mnist.fbz"
+    assert main(["convert", "-m", str(EXAMPLES / "mnist_v2_i8_w4_a4_qat.h5"), "-o", str(program)]) == 0
+    assert main(["run", str(program), "-i", str(EXAMPLES / "mnist_1000.npz")]) == 0
+    assert "accuracy 0.9460 (946 of 1000)" in capsys.readouterr().out
+
+
+def test_run_writes_predictions(model, tmp_path):
+    program, result = tmp_path / "kws.fbz", tmp_path / "result.npy"
+    main(["convert", "-m", str(model), "-o", str(program)])
+    np.savez(tmp_path / "x.npz", x=np.load(SAMPLES)["x"])
+    assert main(["run", str(program), "-i", str(tmp_path / "x.npz"), "-o", str(result), "-b", "1"]) == 0
+    assert np.allclose(np.load(result), np.load(SAMPLES)["__output__"], atol=1e-6)
+
+
+def test_summary(model, tmp_path, capsys):
+    main(["convert", "-m", str(model), "-o", str(tmp_path / "kws")])
+    assert main(["summary", str(tmp_path / "kws.fbz")]) == 0
+    out = capsys.readouterr().out
+    for word in ("stem", "InputConv2D", "ds0_dw", "DepthwiseConv2D", "words", "Dense1D"):
+        assert word in out
+
+
+def failing(arguments, capsys):
+    assert main(arguments) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("float", "KERAS-FLOAT"),
+        ("legacy", "KERAS-LEGACY"),
+        ("lambda", "Lambda"),
+        ("unsupported_layer", "QuantizedFancy"),
+        ("unsupported_mid", "UpSampling2D"),
+        ("missing", "FILE-MISSING"),
+    ],
+)
+def test_bad_models_leave_nothing_behind(name, code, tmp_path, capsys):
+    err = failing(["convert", "-m", str(FIXTURES / "bad" / f"{name}.h5"), "-o", str(tmp_path / "x.fbz")], capsys)
+    assert code in err
+    assert f"{name}.h5" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_program_survives_a_failure(tmp_path, capsys):
+    (tmp_path / "x.fbz").write_bytes(b"old")
+    failing(["convert", "-m", str(FIXTURES / "bad" / "float.h5"), "-o", str(tmp_path / "x.fbz")], capsys)
+    assert (tmp_path / "x.fbz").read_bytes() == b"old"
+
+
+def test_an_illegal_model_names_its_layers(tmp_path, capsys):
+    err = failing(["convert", "-m", str(FIXTURES / "quantizeml" / "pools_i8_w8_a8.h5"), "-o", str(tmp_path)], capsys)
+    assert "AK2-POOL-01  c1 (QuantizedConv2D)" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_model_is_not_overwritten(model, capsys):
+    before = model.read_bytes()
+    assert "FILE-SAME" in failing(["convert", "-m", str(model), "-o", str(model)], capsys)
+    assert model.read_bytes() == before
+
+
+def test_missing_folder(model, tmp_path, capsys):
+    err = failing(["convert", "-m", str(model), "-o", str(tmp_path / "no" / "x.fbz")], capsys)
+    assert "no" in err
+
+
+def test_target(model, capsys, monkeypatch):
+    assert "no backend" in failing(["convert", "-m", str(model), "--target", "v1"], capsys)
+    monkeypatch.setenv("CNN2SNN_TARGET_AKIDA_VERSION", "v3")
+    err = failing(["convert", "-m", str(model)], capsys)
+    assert "CNN2SNN_TARGET_AKIDA_VERSION" in err
+    assert "v1, v2" in err
+
+
+def test_usage_errors(capsys):
+    assert main(["convert"]) == 2
+    assert main(["nonsense"]) == 2
+    assert main(["convert", "-m", "x.h5", "--target", "v9"]) == 2
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip().endswith(__version__)
+
+
+def test_samples_that_do_not_fit(model, tmp_path, capsys):
+    program = tmp_path / "kws.fbz"
+    main(["convert", "-m", str(model), "-o", str(program)])
+    capsys.readouterr()
+    np.save(tmp_path / "small.npy", np.zeros((2, 3, 3, 1), np.uint8))
+    assert "(batch, 49, 10, 1)" in failing(["run", str(program), "-i", str(tmp_path / "small.npy")], capsys)
+    np.save(tmp_path / "negative.npy", np.full((2, 49, 10, 1), -1))
+    assert "0 to 255" in failing(["run", str(program), "-i", str(tmp_path / "negative.npy")], capsys)
+    np.savez(tmp_path / "labels.npz", x=np.zeros((2, 49, 10, 1), np.uint8), y=np.zeros(3))
+    assert "3 labels" in failing(["run", str(program), "-i", str(tmp_path / "labels.npz")], capsys)
+    (tmp_path / "text.npz").write_text("x")
+    assert "SAMPLES-FORMAT" in failing(["run", str(program), "-i", str(tmp_path / "text.npz")], capsys)
+    assert "FILE-MISSING" in failing(["run", str(program), "-i", str(tmp_path / "none.npz")], capsys)
+
+
+def test_not_a_program(model, capsys):
+    assert "FBZ-" in failing(["summary", str(model)], capsys)
+
+
+@pytest.mark.parametrize("module", ["cnn2snn_ir"])
+def test_python_dash_m(module):
+    result = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=True)
+    assert __version__ in result.stdout
+
+
+def test_shadowing_command_is_named(tmp_path, monkeypatch, capsys):
+    (tmp_path / "cnn2snn").write_text("#!/bin/sh\n# another package\n")
+    (tmp_path / "cnn2snn").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["cnn2snn-ir"])
+    main(["--version"])
+    assert "belongs to another package" in capsys.readouterr().err
+
+
+# ---- what a command may import --------------------------------------------------------------------------------------
+
+HEAVY = ("tensorflow", "keras", "onnx", "numba", "h5py", "flatbuffers", "lark", "numpy")
+
+
+def imported(*arguments):
+    """The heavy packages that a command loads."""
+    script = (
+        f"import sys; from cnn2snn_ir.tools.cnn2snn import main; main({list(arguments)!r});"
+        f"print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return result.stderr.strip().splitlines()[-1]
+
+
+def test_imports_of_help():
+    assert imported("--help") == "[]"
+
+
+def test_imports_of_convert(tmp_path):
+    loaded = imported("convert", "-m", str(MODEL), "-o", str(tmp_path / "x"))
+    assert loaded == "['h5py', 'flatbuffers', 'lark', 'numpy']"
