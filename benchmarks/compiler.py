@@ -19,7 +19,6 @@ from cnn2snn_ir.ir import Graph, Tensor, si
 from cnn2snn_ir.ir.verify import verify
 from cnn2snn_ir.passes.manager import PassManager
 from cnn2snn_ir.passes.pipeline import Pipeline, parse_pipeline
-from cnn2snn_ir.passes.registry import PIPELINES
 from cnn2snn_ir.text import parse_module, print_module
 
 REPEATS = 3
@@ -59,7 +58,7 @@ def pass_times(size: int) -> dict[str, float]:
     """Seconds of each pass of the default pipeline, one after the other on one module."""
     module = chain(size)
     times: dict[str, float] = {}
-    for index, item in enumerate(parse_pipeline(PIPELINES["akida2-default"]).items):
+    for index, item in enumerate(parse_pipeline("akida2-default").items):
         pipeline = Pipeline("builtin.module", (item,))
         start = time.perf_counter()
         PassManager(pipeline, []).run(module)

@@ -80,12 +80,13 @@ def compile_model(
     from cnn2snn_ir.passes.base import PassContext
     from cnn2snn_ir.passes.instruments import DumpTree, VerifyEach
     from cnn2snn_ir.passes.manager import PassManager
-    from cnn2snn_ir.passes.pipeline import parse_pipeline
+    from cnn2snn_ir.passes.registry import find_pipeline
 
     version = get_akida_version() if target is None else parse_version(target, "target")
     if version not in PIPELINES:
         raise fail("TARGET", "there is no backend for this generation yet", found=str(version), allowed="v2")
-    pipeline = parse_pipeline(PIPELINES[version])
+    pipeline = find_pipeline(PIPELINES[version])
+    assert not isinstance(pipeline, str)
     module = import_any(model)
     dumps = [] if dump_ir is None else [DumpTree(Path(dump_ir))]
     context = PassContext()

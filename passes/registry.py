@@ -13,10 +13,13 @@ from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cnn2snn_ir.diagnostics import fail
 from cnn2snn_ir.passes.base import Pass
+
+if TYPE_CHECKING:
+    from cnn2snn_ir.passes.pipeline import Pipeline
 
 GROUP = "cnn2snn_ir.passes"
 
@@ -33,12 +36,9 @@ PASSES = {
 """Name ▶ `module:class`."""
 
 PIPELINES: dict[str, str] = {
-    "akida2-default": (
-        "canonicalize, check-legality{target=v2}, fold-scales, materialize-alignment, fuse-blocks{target=v2}, "
-        "qnn.block(canonicalize), check-legality{target=v2}, convert-to-akida2, canonicalize, infer-bitwidths"
-    ),
+    "akida2-default": "cnn2snn_ir.passes.default_pipelines:akida2_default",
 }
-"""Name ▶ pipeline text; named pipelines may name others."""
+"""Name ▶ `module:function` that builds the pipeline, or its text; a text may name others."""
 
 
 class Source(NamedTuple):
@@ -59,6 +59,16 @@ def find_pass(name: str) -> type[Pass] | None:
         return _extra[name]
     source = _sources().get(name)
     return _load(name, source) if source is not None else None
+
+
+def find_pipeline(name: str) -> Pipeline | str:
+    """The pipeline called `name`, or its text; raises KeyError if there is none."""
+    definition = PIPELINES[name]
+    module, colon, function = definition.partition(":")
+    if not colon:
+        return definition
+    pipeline: Pipeline = getattr(import_module(module), function)()
+    return pipeline
 
 
 @contextmanager

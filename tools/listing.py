@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from cnn2snn_ir.passes.base import Pass
 from cnn2snn_ir.passes.options import options_of
-from cnn2snn_ir.passes.registry import PIPELINES, find_pass, pass_names
+from cnn2snn_ir.passes.registry import PIPELINES, find_pass, find_pipeline, pass_names
 
 
 def list_passes() -> str:
@@ -27,4 +27,4 @@ def describe(pass_class: type[Pass]) -> Iterator[str]:
 
 def list_pipelines() -> str:
     """Every named pipeline and what it stands for."""
-    return "\n".join(f"{name}\n    {text}" for name, text in PIPELINES.items())
+    return "\n".join(f"{name}\n    {find_pipeline(name)}" for name in PIPELINES)

@@ -13,7 +13,8 @@ from cnn2snn_ir.passes import instruments
 from cnn2snn_ir.passes.base import PassContext
 from cnn2snn_ir.passes.instruments import Instrument, PassFaultError
 from cnn2snn_ir.passes.manager import PassCrashError, PassManager
-from cnn2snn_ir.passes.pipeline import Pipeline, nearest, parse_pipeline
+from cnn2snn_ir.passes.pipeline import Pipeline, parse_pipeline
+from cnn2snn_ir.passes.pipeline_parser import nearest
 from cnn2snn_ir.passes.registry import pass_names
 from cnn2snn_ir.text import print_module, write_weights
 from cnn2snn_ir.tools.expectations import unmet

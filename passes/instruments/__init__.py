@@ -1,11 +1,20 @@
-"""Instruments: what happens around passes.  Printing, timing, checking, validating, reproducing."""
+"""Instruments: what happens around passes.  Printing, timing, checking, validating, reproducing.
 
-from cnn2snn_ir.passes.instruments.base import Instrument, PassFaultError, PassRun
-from cnn2snn_ir.passes.instruments.measuring import Statistics, Timing
-from cnn2snn_ir.passes.instruments.printing import DumpTree, PrintAfterFailure, PrintIR
-from cnn2snn_ir.passes.instruments.reproducer import Reproducer, read_reproducer
-from cnn2snn_ir.passes.instruments.validating import ValidateEach
-from cnn2snn_ir.passes.instruments.verifying import CheckChanged, VerifyEach, VerifyRoundTrip
+Each is imported when it is first used: verifying is all that an ordinary conversion needs.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cnn2snn_ir.passes.instruments.base import Instrument, PassFaultError, PassRun
+    from cnn2snn_ir.passes.instruments.measuring import Statistics, Timing
+    from cnn2snn_ir.passes.instruments.printing import DumpTree, PrintAfterFailure, PrintIR
+    from cnn2snn_ir.passes.instruments.reproducer import Reproducer, read_reproducer
+    from cnn2snn_ir.passes.instruments.validating import ValidateEach
+    from cnn2snn_ir.passes.instruments.verifying import CheckChanged, VerifyEach, VerifyRoundTrip
 
 __all__ = [
     "CheckChanged",
@@ -23,3 +32,19 @@ __all__ = [
     "VerifyRoundTrip",
     "read_reproducer",
 ]
+
+_HOMES = {
+    "base": ("Instrument", "PassFaultError", "PassRun"),
+    "measuring": ("Statistics", "Timing"),
+    "printing": ("DumpTree", "PrintAfterFailure", "PrintIR"),
+    "reproducer": ("Reproducer", "read_reproducer"),
+    "validating": ("ValidateEach",),
+    "verifying": ("CheckChanged", "VerifyEach", "VerifyRoundTrip"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = next((module for module, names in _HOMES.items() if name in names), None)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{home}"), name)

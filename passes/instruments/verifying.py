@@ -5,7 +5,7 @@ from __future__ import annotations
 from cnn2snn_ir.diagnostics import CompileError, Diagnostic
 from cnn2snn_ir.ir.verify import verify
 from cnn2snn_ir.passes.instruments.base import Instrument, PassFaultError, PassRun
-from cnn2snn_ir.text import parse_module, print_module
+from cnn2snn_ir.text import print_module
 
 
 class VerifyEach(Instrument):
@@ -33,6 +33,8 @@ class VerifyRoundTrip(Instrument):
     """What is printed after a pass reads back as the same IR, in both forms."""
 
     def after_pass(self, run: PassRun) -> None:
+        from cnn2snn_ir.text.parser import parse_module
+
         for generic in (False, True):
             text = print_module(run.module, generic=generic, locations=True)
             form = "generic" if generic else "custom"

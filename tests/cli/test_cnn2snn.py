@@ -192,4 +192,4 @@ def test_imports_of_help():
 
 def test_imports_of_convert(tmp_path):
     loaded = imported("convert", "-m", str(MODEL), "-o", str(tmp_path / "x"))
-    assert loaded == "['h5py', 'flatbuffers', 'lark', 'numpy']"
+    assert loaded == "['h5py', 'flatbuffers', 'numpy']"
