@@ -14,14 +14,24 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from cnn2snn_ir.version import __version__
+
 if TYPE_CHECKING:
     from cnn2snn_ir.api import convert, load
     from cnn2snn_ir.diagnostics import CompileError
     from cnn2snn_ir.runtime.model import Model
     from cnn2snn_ir.versions import AkidaVersion, get_akida_version, set_akida_version
 
-__all__ = ["AkidaVersion", "CompileError", "Model", "convert", "get_akida_version", "load", "set_akida_version"]
-__version__ = "0.1.0"
+__all__ = [
+    "AkidaVersion",
+    "CompileError",
+    "Model",
+    "__version__",
+    "convert",
+    "get_akida_version",
+    "load",
+    "set_akida_version",
+]
 
 _HOMES = {
     "convert": "cnn2snn_ir.api",
@@ -41,4 +51,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])
+    return sorted(__all__)

@@ -261,7 +261,7 @@ def convert(block: qnn.Block) -> None:
 
 
 def feed_input(layer: Op, block: qnn.Block) -> None:
-    """Layers other than the first kinds read a model input through an `input_data` layer."""
+    """Layers other than the first kinds read a model input through an `input_data` layer, which makes it a map."""
     if isinstance(layer, (akida2.InputConv2D, akida2.Quantizer)):
         return
     for index, value in enumerate(layer.operands):
@@ -273,3 +273,4 @@ def feed_input(layer: Op, block: qnn.Block) -> None:
                 assert block.graph is not None
                 block.graph.insert_before(block, data)
             layer.set_operand(index, data.results[0])
+    (layer.results[0].type,) = layer.infer()

@@ -23,6 +23,7 @@ import numpy as np
 from cnn2snn_ir.dialects import qnn
 from cnn2snn_ir.ir import Op, Tensor, TensorType, Value, si
 from cnn2snn_ir.ir.rewrite import Rewriter, Rule, rewrite
+from cnn2snn_ir.ir.types import MAX_BITS
 from cnn2snn_ir.passes.base import Pass, PassContext, option
 from cnn2snn_ir.reference import evaluate_op
 from cnn2snn_ir.reference.arithmetic import Ints
@@ -72,10 +73,10 @@ def fold_chain(max_bits: int) -> Rule:
         if op.to.bits > max_bits:
             return rewriter.why_not(op, f"the output has {op.to.bits} bits, more than {max_bits}")
         x, chain = chain_before(op)
-        if x.type.element.bits > 62:
+        width = (x.type.element.hi + 1).bit_length() + 1  # a level out of reach has the threshold hi + 1
+        if width > MAX_BITS:
             return rewriter.why_not(op, "the accumulator is too wide")
-        values = thresholds_of(x.type, chain, op)
-        tensor = Tensor.of(values, si(x.type.element.bits + 1), op.mantissa.name.replace("scale", "thresholds"))
+        tensor = Tensor.of(thresholds_of(x.type, chain, op), si(width), op.mantissa.name.replace("scale", "thresholds"))
         rewriter.replace(op, qnn.Threshold(x, tensor, op.to, base=op.to.lo), *reversed(chain[:-1]))
         return True
 

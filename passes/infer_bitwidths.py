@@ -13,6 +13,7 @@ Preconditions: all weights are here.  Contract: exact; only annotations change.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cnn2snn_ir.analysis.interval import Range
@@ -34,11 +35,12 @@ def signed_bits(low: int, high: int) -> int:
     return max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0) + 1
 
 
-def accumulator_range(op: Op, ranges: dict[Value, Range]) -> Range | None:
-    """The range that is worth knowing of an op."""
+def accumulator_range(op: Op, ranges: dict[Value, Range]) -> tuple[Range, Range] | None:
+    """The range that is worth knowing of an op, and the range that its accumulator would need."""
     if isinstance(op, akida2.NeuralLayer):
-        return layer_ranges(op, ranges[op.operands[0]]).biased
-    return ranges[op.results[0]] if isinstance(op, ACCUMULATING) else None
+        layer = layer_ranges(op, ranges[op.operands[0]])
+        return layer.biased, layer.biased.union(layer.dot)
+    return (ranges[op.results[0]],) * 2 if isinstance(op, ACCUMULATING) else None
 
 
 @dataclass(frozen=True)
@@ -52,26 +54,32 @@ class InferBitwidths(Pass):
         ranges = value_ranges(op)
         changed = False
         for inner in op.body.walk():
-            proven = accumulator_range(inner, ranges)
-            if proven is not None:
-                changed |= self.annotate(inner, int(proven.lo.min()), int(proven.hi.max()), context)
+            found = accumulator_range(inner, ranges)
+            if found is not None:
+                proven, needed = found
+                changed |= annotate(inner, proven)
+                context.diagnostics.extend(saturation(inner, needed))
         return changed
 
-    def annotate(self, op: Op, low: int, high: int, context: PassContext) -> bool:
-        """Write the range down; True if it says something new."""
-        notes: dict[str, AttrValue] = {"range": (low, high), "bits": signed_bits(low, high)}
-        accumulator = getattr(op, "acc", op.results[0].type.element)
-        if low <= accumulator.lo or high >= accumulator.hi:
-            context.diagnostics.add(
-                Diagnostic(
-                    "RANGE-SATURATION",
-                    "the accumulator may saturate",
-                    where=place(op),
-                    found=f"{low} to {high}",
-                    allowed=f"{accumulator}: {accumulator.lo} to {accumulator.hi}",
-                    severity=Severity.REMARK,
-                )
-            )
-        changed = any(op.annotations.get(key) != value for key, value in notes.items())
-        op.annotations.update(notes)
-        return changed
+
+def annotate(op: Op, proven: Range) -> bool:
+    """Write the range down; True if it says something new."""
+    low, high = proven.least, proven.greatest
+    notes: dict[str, AttrValue] = {"range": (low, high), "bits": signed_bits(low, high)}
+    changed = any(op.annotations.get(key) != value for key, value in notes.items())
+    op.annotations.update(notes)
+    return changed
+
+
+def saturation(op: Op, needed: Range) -> Iterator[Diagnostic]:
+    """A remark, if the ends of the accumulator are within reach."""
+    accumulator = getattr(op, "acc", op.results[0].type.element)
+    if needed.least <= accumulator.lo or needed.greatest >= accumulator.hi:
+        yield Diagnostic(
+            "RANGE-SATURATION",
+            "the accumulator may saturate",
+            where=place(op),
+            found=f"{needed.least} to {needed.greatest}",
+            allowed=f"{accumulator}: {accumulator.lo} to {accumulator.hi}",
+            severity=Severity.REMARK,
+        )

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnn2snn_ir.diagnostics import fail
@@ -92,6 +91,8 @@ _extra: dict[str, type[Pass]] = {}
 @cache
 def _sources() -> dict[str, Source]:
     """Our passes and those of installed distributions; raises `CompileError` if two have one name."""
+    from importlib.metadata import entry_points  # slow to import, and needed only when a name is looked up
+
     sources = {name: Source(target, "cnn2snn-ir") for name, target in PASSES.items()}
     for point in entry_points(group=GROUP):
         source = Source(point.value, point.dist.name if point.dist else "an unknown distribution")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ import numpy as np
 from cnn2snn_ir.analysis.interval import Range
 from cnn2snn_ir.ir import Op, Value
 from cnn2snn_ir.runtime.layer import Layer
-from cnn2snn_ir.runtime.step import Step
+from cnn2snn_ir.runtime.step import Call, Step
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,4 +33,8 @@ class Backend(Protocol):
 
     def step(self, op: Op, program: Program) -> Step | None:
         """The fast step of `op`, or None if a shared one must do."""
+        ...
+
+    def link(self, calls: Iterable[Call]) -> tuple[Call, ...]:
+        """The bound steps of a program in order, as few calls as possible."""
         ...

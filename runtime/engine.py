@@ -136,7 +136,8 @@ class Workspace:
         """Memory for up to `samples` samples."""
         buffers = {value: layout.allocate(samples) for value, layout in engine.layouts.items()}
         inputs = tuple(buffers[op.result].inside for op in engine.module.inputs)
-        return cls(buffers, inputs, tuple(step.bind(buffers, samples) for step in engine.steps))
+        calls = engine.backend.link(step.bind(buffers, samples) for step in engine.steps)
+        return cls(buffers, inputs, calls)
 
 
 def available_cores() -> int:

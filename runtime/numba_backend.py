@@ -5,8 +5,9 @@ A layer whose numbers do not provably fit is left to the NumPy backend's float p
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,16 @@ import numpy as np
 from cnn2snn_ir.analysis.interval import Range, constant_integers
 from cnn2snn_ir.dialects import akida2
 from cnn2snn_ir.dialects.akida2 import Pool
-from cnn2snn_ir.ir import Op
-from cnn2snn_ir.runtime import numba_kernels as kernels
+from cnn2snn_ir.ir import ElementType, Op
 from cnn2snn_ir.runtime.backend import Program
 from cnn2snn_ir.runtime.layer import Layer
+from cnn2snn_ir.runtime.numba_kernels import COMMAND, Kernel, execute
 from cnn2snn_ir.runtime.numpy_backend import blas_step
+from cnn2snn_ir.runtime.packing import pack, pack_depthwise, whole_blocks
 from cnn2snn_ir.runtime.requantize import INT32, Epilogue, fold_add, inside
 from cnn2snn_ir.runtime.step import Buffers, Call, Step
-from cnn2snn_ir.runtime.storage import ALIGNMENT, SLACK, Array, Buffer, Layout
-from cnn2snn_ir.runtime.vector_kernels import BLOCK, EIGHTS, LANES
+from cnn2snn_ir.runtime.storage import Array, Buffer, Layout
+from cnn2snn_ir.runtime.vector_kernels import BLOCK
 
 INT16 = Range.of(-(2**15), 2**15 - 1)
 
@@ -40,101 +42,134 @@ class NumbaBackend:
 
     def step(self, op: Op, program: Program) -> Step | None:
         """See `Backend`."""
-        if isinstance(op, akida2.Add):
-            return self._add(op, program)
-        if isinstance(op, akida2.Quantizer):
-            return QuantizeStep(op)
+        match op:
+            case akida2.Add():
+                return add_step(op, program)
+            case akida2.Quantizer():
+                return QuantizeStep(op) if inside(Range.full(op.to), INT16) else None
+            case akida2.Dequantizer():
+                return DequantizeStep(op) if inside(program.ranges[op.x], INT32) else None
         layer = program.layers.get(op)
         if layer is None:
             return None
-        if self._fits(layer, program.ranges[layer.x]):
-            return KernelStep(layer, self)
+        if fits(layer, program.ranges[layer.x]):
+            return LayerStep(layer, self.carrier(layer.ranges.activated))
         return blas_step(layer)
 
-    def _fits(self, layer: Layer, x: Range) -> bool:
-        """True if the kernels compute this layer exactly.
-
-        A sum of products may wrap on its way, as long as its end lies within 32 bits.
-        """
-        weights = Range.of(layer.weights.min(), layer.weights.max())
-        narrow = (
-            inside(x, INT16) and inside(weights, INT16) and inside(Range.of(layer.fill.min(), layer.fill.max()), INT16)
-        )
-        commutes = layer.pool is not Pool.MAX or layer.epilogue.rescale.monotone
-        return narrow and commutes and inside(layer.ranges.dot, INT32) and layer.epilogue.fits_int64
-
-    def _add(self, op: akida2.Add, program: Program) -> Step | None:
-        a, b = program.ranges[op.a], program.ranges[op.b]
-        epilogue = fold_add(op, a, b)
-        if epilogue is None or not epilogue.fits_int64:
-            return None
-        return AddStep(op, epilogue)
+    def link(self, calls: Iterable[Call]) -> tuple[Call, ...]:
+        """Commands that follow each other become one call."""
+        linked: list[Call] = []
+        for native, group in groupby(calls, lambda call: isinstance(call, Commands)):
+            members = list(group)
+            linked += [Commands.joined(members)] if native else members  # type: ignore[arg-type]
+        return tuple(linked)
 
 
-def aligned(values: Array) -> Array:
-    """A flat copy at a cache line's start, zeros behind it."""
-    flat = Layout((values.size,), values.dtype).allocate(1).flat
-    flat[: values.size] = values.reshape(-1)
-    return flat
+def fits(layer: Layer, x: Range) -> bool:
+    """True if the kernels compute this layer exactly.
+
+    A sum of products may wrap on its way, as long as its end lies within 32 bits.  A maximum is taken last, which
+    is right if all that precedes it is monotone.
+    """
+    weights, fill = (Range.of(values.min(), values.max()) for values in (layer.weights, layer.fill))
+    narrow = all(inside(values, INT16) for values in (x, weights, fill))
+    commutes = layer.pool is not Pool.MAX or layer.epilogue.rescale.monotone
+    return narrow and commutes and layer.epilogue.fits_int32
 
 
-def padded_channels(channels: int) -> int:
-    """Channels rounded up to whole blocks."""
-    return -(-channels // BLOCK) * BLOCK
+class Commands:
+    """Commands for the kernels, and the arrays whose addresses they hold."""
+
+    def __init__(self, rows: Array, arrays: list[Array]) -> None:
+        self.rows = rows
+        self.arrays = arrays
+
+    @classmethod
+    def of(cls, kernel: Kernel, **fields: int | Array) -> Commands:
+        """One command; an array stands for its address."""
+        rows = np.zeros(1, COMMAND)
+        rows["kernel"] = kernel
+        arrays = []
+        for name, value in fields.items():
+            if isinstance(value, np.ndarray):
+                arrays.append(value)
+                rows[name] = value.ctypes.data
+            else:
+                rows[name] = value
+        return cls(rows, arrays)
+
+    @classmethod
+    def joined(cls, parts: Iterable[Commands]) -> Commands:
+        """One after the other."""
+        parts = list(parts)
+        return cls(np.concatenate([part.rows for part in parts]), [a for part in parts for a in part.arrays])
+
+    def __call__(self, count: int) -> None:
+        """Run them."""
+        execute(count, self.rows)
+
+
+def is_wide(buffer: Buffer) -> int:
+    """1 for int32."""
+    return int(buffer.layout.dtype == np.int32)
+
+
+def reading(x: Buffer) -> dict[str, int | Array]:
+    """The fields that say where operand `x` lies."""
+    return {"x": x.flat, "x_size": x.layout.sample_size, "x_wide": is_wide(x)}
+
+
+def writing(y: Buffer) -> dict[str, int | Array]:
+    """The fields that say where result `y` lies."""
+    places = y.layout.pixels()
+    channels = y.layout.channels
+    place = {"y": y.flat, "y_size": y.layout.sample_size, "y_wide": is_wide(y), "places": places}
+    return {**place, "positions": len(places), "channels": channels}
 
 
 @dataclass(frozen=True, eq=False)
-class KernelStep:
-    """One layer with weights, on the compiled kernels."""
+class LayerStep:
+    """One layer with weights; `middle` is the type of what an average pooling sums."""
 
     layer: Layer
-    backend: NumbaBackend
+    middle: np.dtype[Any]
 
     def bind(self, buffers: Buffers, samples: int) -> Call:
-        """See `Step`.
-
-        Pooling runs on what the convolution wrote to a buffer of this step's own.  A maximum may come last, because
-        all that precedes it is monotone.
-        """
-        layer = self.layer
-        x, y = buffers[layer.x], buffers[layer.y]
+        """See `Step`.  Pooling reads what the convolution wrote to a buffer of this step's own."""
+        layer, x, y = self.layer, buffers[self.layer.x], buffers[self.layer.y]
         if layer.pool is Pool.NONE:
             return convolution(layer, x, y, layer.epilogue)
-        pooled = (*layer.positions, layer.filters)
-        if layer.pool is Pool.MAX:
-            middle = Layout(pooled, y.layout.dtype).allocate(samples)
-            return in_order(convolution(layer, x, middle, layer.epilogue), maximum(layer, middle, y))
-        epilogue = layer.epilogue.before_sum()
-        middle = Layout(pooled, self.backend.carrier(layer.ranges.activated)).allocate(samples)
-        return in_order(convolution(layer, x, middle, epilogue), average(layer, middle, y))
+        maximum = layer.pool is Pool.MAX
+        dtype = y.layout.dtype if maximum else self.middle
+        between = Layout((*layer.positions, layer.filters), dtype).allocate(samples)
+        if maximum:
+            return Commands.joined([convolution(layer, x, between, layer.epilogue), max_pool(layer, between, y)])
+        before, after = layer.epilogue.before_sum(), layer.epilogue.after_sum()
+        return Commands.joined([convolution(layer, x, between, before), average_pool(layer, between, y, after)])
 
 
-def in_order(first: Call, second: Call) -> Call:
-    """One call after the other."""
-
-    def call(count: int) -> None:
-        first(count)
-        second(count)
-
-    return call
-
-
-def convolution(layer: Layer, x: Buffer, y: Buffer, epilogue: Epilogue) -> Call:
-    """The kernel of a layer without its pooling, from `x` to `y`."""
+def convolution(layer: Layer, x: Buffer, y: Buffer, epilogue: Epilogue) -> Commands:
+    """A layer without its pooling, from `x` to `y`."""
     if layer.depthwise:
         return depthwise_convolution(layer, x, y, epilogue)
-    pitch, filters = layer.row_pitch(x.layout), layer.filters
+    pitch = layer.row_pitch(x.layout)
     segments, pairs, w = pack(layer, pitch)
-    reading = (x.flat, x.layout.sample_size, layer.window_starts(x.layout), segments, pitch, pairs, w)
-    writing = (whole_blocks(epilogue.constants(filters)), y.flat, y.layout.sample_size, y.layout.pixels(), filters)
+    constants = whole_blocks(epilogue.constants(layer.filters))
+    return Commands.of(
+        Kernel.CONVOLVE,
+        **reading(x),
+        **writing(y),
+        starts=layer.window_starts(x.layout),
+        segments=segments,
+        pitch=pitch,
+        pairs=pairs,
+        w=w,
+        constants=constants,
+        width=constants.shape[1],
+    )
 
-    def call(count: int) -> None:
-        kernels.convolve(count, *reading, *writing)
 
-    return call
-
-
-def depthwise_convolution(layer: Layer, x: Buffer, y: Buffer, epilogue: Epilogue) -> Call:
+def depthwise_convolution(layer: Layer, x: Buffer, y: Buffer, epilogue: Epilogue) -> Commands:
     """The same for a depthwise layer.
 
     Pixels that are neighbours in a row are neighbours in memory too, before and after: as many as fill a block are
@@ -149,77 +184,55 @@ def depthwise_convolution(layer: Layer, x: Buffer, y: Buffer, epilogue: Epilogue
     )
     taps, w = pack_depthwise(layer, x.layout, group)
     constants = whole_blocks(np.tile(epilogue.constants(layer.filters), group))
-    reading = (x.flat, x.layout.sample_size, starts, taps, w)
-    writing = (constants, y.flat, y.layout.sample_size, places, layer.filters * group)
-
-    def call(count: int) -> None:
-        kernels.convolve_depthwise(count, *reading, *writing)
-
-    return call
-
-
-def whole_blocks(constants: Array) -> Array:
-    """The table with its channels padded to whole blocks, where vectors may be read."""
-    channels = constants.shape[1]
-    return np.pad(constants, ((0, 0), (0, padded_channels(channels) - channels)))
+    grouped = {"starts": starts, "places": places, "positions": len(starts), "channels": layer.filters * group}
+    return Commands.of(
+        Kernel.DEPTHWISE,
+        **reading(x),
+        **{**writing(y), **grouped},
+        taps=taps,
+        pairs=len(taps) // 2,
+        w=w,
+        constants=constants,
+        width=constants.shape[1],
+    )
 
 
-def pack(layer: Layer, pitch: int) -> tuple[int, int, Array]:
-    """Segments of a window, pairs of elements in one, and weights [vector][segment][pair][filter][2].
-
-    A row of the kernel is one segment, because NHWC makes its elements neighbours; rows that follow each other
-    without a gap are one.  An odd element is paired with a zero weight, and so are the filters of a vector's rest.
-    """
-    height, width, channels, filters = layer.weights.shape
-    segments, length = (1, height * width * channels) if pitch == width * channels else (height, width * channels)
-    pairs = -(-length // 2)
-    vectors = padded_channels(filters) // LANES
-    packed = np.zeros((segments, 2 * pairs, vectors * LANES), np.int16)
-    packed[:, :length, :filters] = layer.weights.reshape(segments, length, filters)
-    packed = packed.reshape(segments, pairs, 2, vectors, LANES).transpose(3, 0, 1, 4, 2)
-    return segments, pairs, aligned(packed)
-
-
-def pack_depthwise(layer: Layer, x: Layout, group: int) -> tuple[Array, Array]:
-    """Offsets of the taps from a window's start [pair][2], and weights [block][pair][channel][2] for `group` pixels.
-
-    An odd tap is paired with a zero weight, and so are the channels of a block's rest.
-    """
-    height, width, channels = layer.weights.shape
-    pairs, blocks = -(-height * width // 2), -(-channels * group // BLOCK)
-    rows, columns = np.arange(height) * layer.row_pitch(x), np.arange(width) * channels
-    taps = np.zeros(2 * pairs, np.int64)
-    taps[: height * width] = (rows[:, None] + columns).reshape(-1)
-    packed = np.zeros((2 * pairs, blocks * BLOCK), np.int16)
-    packed[: height * width, : channels * group] = np.tile(layer.weights.reshape(-1, channels), group)
-    packed = packed.reshape(pairs, 2, blocks, BLOCK).transpose(2, 0, 3, 1)[:, :, EIGHTS]
-    return taps, aligned(packed)
-
-
-def maximum(layer: Layer, x: Buffer, y: Buffer) -> Call:
+def max_pool(layer: Layer, x: Buffer, y: Buffer) -> Commands:
     """Max pooling from `x`, which has no border, to `y`."""
     assert isinstance(layer.op, akida2.ConvLayer)
     ((top, _), (left, _)) = layer.pool_border
-    pixels = x.padded.reshape(-1, layer.filters)
-    writing = (y.flat, y.layout.sample_size, y.layout.pixels(), y.layout.shape[1])
-    window = (layer.op.pool_size, layer.op.pool_stride, (top, left))
+    (height, width), (down, right) = layer.op.pool_size, layer.op.pool_stride
+    return Commands.of(
+        Kernel.MAX_POOL,
+        **reading(x),
+        **writing(y),
+        rows=layer.positions[0],
+        columns=layer.positions[1],
+        pooled_columns=y.layout.shape[1],
+        pool_height=height,
+        pool_width=width,
+        pool_down=down,
+        pool_right=right,
+        pool_top=top,
+        pool_left=left,
+    )
 
-    def call(count: int) -> None:
-        kernels.max_pool(count, pixels, *layer.positions, *writing, *window)
 
-    return call
-
-
-def average(layer: Layer, x: Buffer, y: Buffer) -> Call:
+def average_pool(layer: Layer, x: Buffer, y: Buffer, epilogue: Epilogue) -> Commands:
     """Sum over all positions of `x`, which has no border, scaled to `y`."""
-    constants = layer.epilogue.after_sum().constants(layer.filters)
-    pixels, positions = x.padded.reshape(-1, layer.filters), math.prod(layer.positions)
-    target, size = y.flat[y.layout.pixels()[0] :], y.layout.sample_size
+    rows, columns = layer.positions
+    constants = epilogue.constants(layer.filters)
+    size = {"rows": rows, "columns": columns, "constants": constants, "width": layer.filters}
+    return Commands.of(Kernel.AVERAGE_POOL, **reading(x), **writing(y), **size)
 
-    def call(count: int) -> None:
-        kernels.average_pool(count, pixels, positions, constants, target, size)
 
-    return call
+def add_step(op: akida2.Add, program: Program) -> Step | None:
+    """The step of an addition, or None if an operand could saturate or does not fit."""
+    a, b = program.ranges[op.a], program.ranges[op.b]
+    epilogue = fold_add(op, a, b)
+    if epilogue is None or not epilogue.fits_int32 or not (inside(a, INT16) and inside(b, INT16)):
+        return None
+    return AddStep(op, epilogue)
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,45 +245,56 @@ class AddStep:
     def bind(self, buffers: Buffers, samples: int) -> Call:
         """See `Step`."""
         a, b, y = (buffers[v] for v in (self.op.a, self.op.b, self.op.result))
-        channels = self.op.a.type.channels
-        constants = self.epilogue.constants(channels)
-        factors = [
-            np.broadcast_to(2 ** constant_integers(s), (channels,)).astype(constants.dtype)
-            for s in (self.op.a_shift, self.op.b_shift)
-        ]
-        arguments = [
-            value
-            for buffer, factor in zip((a, b), factors, strict=True)
-            for value in (buffer.flat, buffer.layout.sample_size, buffer.layout.pixels(), factor)
-        ]
-        arguments += [constants, y.flat, y.layout.sample_size, y.layout.pixels()]
-
-        def call(count: int) -> None:
-            kernels.add(count, *arguments)
-
-        return call
+        shifts = (constant_integers(shift) for shift in (self.op.a_shift, self.op.b_shift))
+        channels = y.layout.channels
+        return Commands.of(
+            Kernel.ADD,
+            **reading(a),
+            **writing(y),
+            starts=a.layout.pixels(),
+            b=b.flat,
+            b_size=b.layout.sample_size,
+            b_starts=b.layout.pixels(),
+            factors=np.array([np.broadcast_to(2**shift, (channels,)) for shift in shifts], np.int32),
+            constants=self.epilogue.constants(channels),
+            width=channels,
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class QuantizeStep:
-    """Float inputs to integers."""
+    """Float inputs to integers.  Products of float32 values and scales are exact in float64."""
 
     op: akida2.Quantizer
 
     def bind(self, buffers: Buffers, samples: int) -> Call:
-        """See `Step`.  Products of float32 values and scales are exact in float64."""
-        op, x, y = self.op, buffers[self.op.x], buffers[self.op.result]
-        channels = op.x.type.channels
-        scales = np.broadcast_to(op.scales.array, (channels,)).astype(np.float64)
-        zero_points = np.broadcast_to(constant_integers(op.zero_points), (channels,)).astype(np.int64)
-        arguments = (x.padded.reshape(-1, channels), scales, zero_points, op.to.lo, op.to.hi)
-        writing = (y.flat, y.layout.sample_size, y.layout.pixels())
+        """See `Step`."""
+        x, y, to = buffers[self.op.x], buffers[self.op.result], self.op.to
+        channels = y.layout.channels
+        return Commands.of(
+            Kernel.QUANTIZE,
+            **reading(x),
+            **writing(y),
+            scales=np.broadcast_to(self.op.scales.array, (channels,)).astype(np.float64),
+            zero_points=np.broadcast_to(constant_integers(self.op.zero_points), (channels,)).astype(np.int64),
+            **limits(to),
+        )
 
-        def call(count: int) -> None:
-            kernels.quantize(count, *arguments, *writing)
 
-        return call
+def limits(element: ElementType) -> dict[str, int]:
+    """The range of a type as fields of a command."""
+    return {"lo": element.lo, "hi": element.hi}
 
 
-assert SLACK >= BLOCK
-assert ALIGNMENT >= 2 * BLOCK
+@dataclass(frozen=True, eq=False)
+class DequantizeStep:
+    """Integers to floats: rounded to float32, then multiplied."""
+
+    op: akida2.Dequantizer
+
+    def bind(self, buffers: Buffers, samples: int) -> Call:
+        """See `Step`."""
+        x, y = buffers[self.op.x], buffers[self.op.result]
+        scales = np.broadcast_to(self.op.scales.array, (y.layout.channels,)).astype(np.float32)
+        starts = x.layout.pixels()
+        return Commands.of(Kernel.DEQUANTIZE, **reading(x), **writing(y), starts=starts, scales=scales)

@@ -1,18 +1,73 @@
-"""The compiled kernels of the numba backend.
+"""The compiled kernels of the numba backend, and the loop that runs a list of commands for them.
 
-Maps are flat int16 arrays; a position is an element offset within a sample.  `constants` is the table of
-`Epilogue.constants`, in int32 or int64: numba compiles one version of a kernel for each combination of types
-that a program needs, when it needs it, and keeps it on disk.
+A command holds addresses and sizes; a whole network is one call without the interpreter, so that small batches
+do not wait for Python and threads do not wait for its lock.  Maps hold int16 elements, or int32 where a field says
+`wide`; a position is an element offset within a sample.
 """
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import carray, njit
 
-from cnn2snn_ir.runtime.vector_kernels import BLOCK, LANES, ROWS, depthwise_tile, dot_tile
+from cnn2snn_ir.runtime.vector_kernels import BLOCK, LANES, ROWS, depthwise_tile, dot_tile, pointer
+
+
+class Kernel(IntEnum):
+    """What a command does."""
+
+    CONVOLVE = 0
+    DEPTHWISE = 1
+    MAX_POOL = 2
+    AVERAGE_POOL = 3
+    ADD = 4
+    QUANTIZE = 5
+    DEQUANTIZE = 6
+
+
+_FIELDS = (
+    ("kernel", "a `Kernel`"),
+    ("x", "address of the operand"),
+    ("x_size", "elements from one of its samples to the next"),
+    ("x_wide", "1 if its elements are int32"),
+    ("starts", "address of int64 offsets of the windows or pixels read"),
+    ("positions", "how many there are, in x and in y"),
+    ("y", "address of the result"),
+    ("y_size", "elements from one of its samples to the next"),
+    ("y_wide", "1 if its elements are int32"),
+    ("places", "address of int64 offsets of the pixels written"),
+    ("channels", "of a pixel written"),
+    ("constants", "address of the table of `Epilogue.constants`, int32 [8][width]"),
+    ("width", "its row length"),
+    ("w", "address of the packed weights"),
+    ("segments", "runs of neighbours in a window"),
+    ("pitch", "elements from one run to the next"),
+    ("pairs", "pairs of elements in a run, or pairs of taps"),
+    ("taps", "address of int64 offsets of a window's taps [pair][2]"),
+    ("b", "address of the second operand of an addition, int16"),
+    ("b_size", "elements from one of its samples to the next"),
+    ("b_starts", "address of int64 offsets of its pixels"),
+    ("factors", "address of int32 [2][channels], the weights of an addition"),
+    ("rows", "of the map that is pooled"),
+    ("columns", "of the map that is pooled"),
+    ("pooled_columns", "of the map after pooling"),
+    ("pool_height", "of the window"),
+    ("pool_width", "of the window"),
+    ("pool_down", "step of the window"),
+    ("pool_right", "step of the window"),
+    ("pool_top", "rows by which the first window lies above the map"),
+    ("pool_left", "columns by which the first window lies left of the map"),
+    ("scales", "address of float64 (to integers) or float32 (from integers) scales, one a channel"),
+    ("zero_points", "address of int64, one a channel"),
+    ("lo", "the smallest integer of the result's type"),
+    ("hi", "the largest"),
+)
+
+COMMAND = np.dtype([(name, np.int64) for name, _ in _FIELDS])
+"""One command; a kernel reads the fields that it needs, the others are 0."""
 
 _dot_many_two, _dot_many_one = dot_tile(ROWS, 2), dot_tile(ROWS, 1)
 _dot_one_two, _dot_one_one = dot_tile(1, 2), dot_tile(1, 1)
@@ -20,7 +75,7 @@ _depthwise_many, _depthwise_one = depthwise_tile(ROWS), depthwise_tile(1)
 
 
 def _compiled(function: Any) -> Any:
-    """Compile `function` at its first call with new types; release the interpreter lock while it runs."""
+    """Compile `function` at its first call; release the interpreter lock while it runs."""
     options = {"nogil": True, "error_model": "numpy"}
     try:
         return njit(cache=True, **options)(function)
@@ -28,141 +83,214 @@ def _compiled(function: Any) -> Any:
         return njit(**options)(function)
 
 
-@njit(inline="always")
-def _finish(sums, constants, channels, y, start):  # type: ignore[no-untyped-def]
-    """One position: the formula of `requantize`.
-
-    Numba computes integers in 64 bits unless told otherwise after every operation, and LLVM shifts 32-bit vectors
-    only if it sees that the shift is below 32.
-    """
-    kind = constants.dtype.type
-    last_bit = kind(np.iinfo(constants.dtype).bits - 1)
-    out = y[start : start + channels]
-    for c in range(channels):
-        a = kind(kind(sums[c]) + constants[0, c])
-        a = kind(min(max(a, constants[1, c]), constants[2, c]))
-        a = kind(kind(a * constants[3, c]) + constants[4, c])
-        a = kind(a >> kind(constants[5, c] & last_bit))
-        out[c] = min(max(a, constants[6, c]), constants[7, c])
-
-
-@njit(inline="always")
-def _locate(at, rows, x_size, x_starts, y_size, y_places, starts, places):  # type: ignore[no-untyped-def]
+@njit(error_model="numpy")
+def _locate(c, at, rows, x_starts, y_places, starts, places):  # type: ignore[no-untyped-def]
     """Element offsets of `rows` windows and of their results, from window number `at` of the whole batch on."""
-    positions = len(x_starts)
-    sample, position = at // positions, at % positions
+    sample, position = at // c.positions, at % c.positions
     for r in range(rows):
-        starts[r] = sample * x_size + x_starts[position]
-        places[r] = sample * y_size + y_places[position]
+        starts[r] = sample * c.x_size + x_starts[position]
+        places[r] = sample * c.y_size + y_places[position]
         position += 1
-        if position == positions:
+        if position == c.positions:
             position = 0
             sample += 1
 
 
-@_compiled
-def convolve(samples, x, x_size, x_starts, segments, pitch, pairs, w, constants, y, y_size, y_places, channels):  # type: ignore[no-untyped-def]
-    """Convolution or dense layer: the window at each of `x_starts` gives the channels at the same of `y_places`.
+@njit(error_model="numpy")
+def _convolve(samples, c):  # type: ignore[no-untyped-def]
+    """Convolution or dense layer: the window at each of `starts` gives the channels at the same of `places`.
 
-    A window is `segments` runs of 2 · `pairs` elements, `pitch` apart; `w` is packed as `dot_tile` wants it.
     The last tile overlaps the one before it: computing a position twice costs less than computing it alone.
     """
-    total = samples * len(x_starts)
+    x_starts = carray(pointer(c.starts), c.positions, np.int64)
+    y_places = carray(pointer(c.places), c.positions, np.int64)
+    total = samples * c.positions
     rows = ROWS if total >= ROWS else 1
-    vector_bytes = segments * pairs * BLOCK * 2
-    starts = np.empty(ROWS, np.int64)
-    places = np.empty(ROWS, np.int64)
-    xs, ss, ps = x.ctypes.data, starts.ctypes.data, places.ctypes.data
+    vector_bytes = c.segments * c.pairs * BLOCK * 2
+    starts, places = np.empty(ROWS, np.int64), np.empty(ROWS, np.int64)
+    s, p = starts.ctypes.data, places.ctypes.data
+    x, segments, pitch, pairs, constants, width = c.x, c.segments, c.pitch, c.pairs, c.constants, c.width
+    y, wide, channels = c.y, c.y_wide, c.channels
     for done in range(0, total, rows):
-        _locate(min(done, total - rows), rows, x_size, x_starts, y_size, y_places, starts, places)
+        _locate(c, min(done, total - rows), rows, x_starts, y_places, starts, places)
         for first in range(0, channels, BLOCK):
-            ws = w.ctypes.data + first // LANES * vector_bytes
+            w = c.w + first // LANES * vector_bytes
             if first + LANES < channels:
                 if rows == ROWS:
-                    _dot_many_two(xs, ss, segments, pitch, pairs, ws, constants, y, ps, first, channels)
+                    _dot_many_two(x, s, segments, pitch, pairs, w, constants, width, y, wide, p, first, channels)
                 else:
-                    _dot_one_two(xs, ss, segments, pitch, pairs, ws, constants, y, ps, first, channels)
+                    _dot_one_two(x, s, segments, pitch, pairs, w, constants, width, y, wide, p, first, channels)
             elif rows == ROWS:
-                _dot_many_one(xs, ss, segments, pitch, pairs, ws, constants, y, ps, first, channels)
+                _dot_many_one(x, s, segments, pitch, pairs, w, constants, width, y, wide, p, first, channels)
             else:
-                _dot_one_one(xs, ss, segments, pitch, pairs, ws, constants, y, ps, first, channels)
+                _dot_one_one(x, s, segments, pitch, pairs, w, constants, width, y, wide, p, first, channels)
 
 
-@_compiled
-def convolve_depthwise(samples, x, x_size, x_starts, taps, w, constants, y, y_size, y_places, channels):  # type: ignore[no-untyped-def]
-    """Depthwise convolution; `taps` and `w`, in blocks of channels, are packed as `depthwise_tile` wants them."""
-    total = samples * len(x_starts)
+@njit(error_model="numpy")
+def _depthwise(samples, c):  # type: ignore[no-untyped-def]
+    """The same, each channel with its own weights."""
+    x_starts = carray(pointer(c.starts), c.positions, np.int64)
+    y_places = carray(pointer(c.places), c.positions, np.int64)
+    total = samples * c.positions
     rows = ROWS if total >= ROWS else 1
-    pairs = len(taps) // 2
-    starts = np.empty(ROWS, np.int64)
-    places = np.empty(ROWS, np.int64)
-    ts, ss, ps = taps.ctypes.data, starts.ctypes.data, places.ctypes.data
+    starts, places = np.empty(ROWS, np.int64), np.empty(ROWS, np.int64)
+    s, p = starts.ctypes.data, places.ctypes.data
+    taps, pairs, constants, width, y, wide, channels = c.taps, c.pairs, c.constants, c.width, c.y, c.y_wide, c.channels
     for done in range(0, total, rows):
-        _locate(min(done, total - rows), rows, x_size, x_starts, y_size, y_places, starts, places)
+        _locate(c, min(done, total - rows), rows, x_starts, y_places, starts, places)
         for first in range(0, channels, BLOCK):
-            xs, ws = x.ctypes.data + 2 * first, w.ctypes.data + first * pairs * 4
+            x, w = c.x + 2 * first, c.w + first * pairs * 4
             if rows == ROWS:
-                _depthwise_many(xs, ss, ts, pairs, ws, constants, y, ps, first, channels)
+                _depthwise_many(x, s, taps, pairs, w, constants, width, y, wide, p, first, channels)
             else:
-                _depthwise_one(xs, ss, ts, pairs, ws, constants, y, ps, first, channels)
+                _depthwise_one(x, s, taps, pairs, w, constants, width, y, wide, p, first, channels)
 
 
-@_compiled
-def max_pool(samples, x, rows, columns, y, y_size, y_places, y_columns, size, step, before):  # type: ignore[no-untyped-def]
-    """Maximum over windows of `x` [samples, rows, columns, channels]; windows are cut off at the edges."""
-    channels = x.shape[1]
+@njit(error_model="numpy")
+def _finish(sums, constants, y):  # type: ignore[no-untyped-def]
+    """The formula of `requantize` for one pixel whose sums are int32.
+
+    Numba computes integers in 64 bits unless told otherwise after every operation, and LLVM shifts 32-bit vectors
+    only if it sees that the shift is below 32.
+    """
+    for c in range(len(y)):
+        a = np.int32(sums[c] + constants[0, c])
+        a = np.int32(min(max(a, constants[1, c]), constants[2, c]))
+        a = np.int32(np.int32(a * constants[3, c]) + constants[4, c])
+        a = np.int32(a >> np.int32(constants[5, c] & 31))
+        y[c] = min(max(a, constants[6, c]), constants[7, c])
+
+
+@njit(error_model="numpy")
+def _max_pool(samples, c, x, y):  # type: ignore[no-untyped-def]
+    """Maximum over windows, which are cut off at the edges; `x` [samples · rows · columns, channels]."""
+    places = carray(pointer(c.places), c.positions, np.int64)
     for n in range(samples):
-        for p in range(len(y_places)):
-            top, left = p // y_columns * step[0] - before[0], p % y_columns * step[1] - before[1]
-            start = n * y_size + y_places[p]
-            best = y[start : start + channels]
-            best[:] = x[(n * rows + max(top, 0)) * columns + max(left, 0)]
-            for i in range(max(top, 0), min(top + size[0], rows)):
-                for j in range(max(left, 0), min(left + size[1], columns)):
-                    pixel = x[(n * rows + i) * columns + j]
-                    for c in range(channels):
-                        best[c] = max(best[c], pixel[c])
+        base = n * c.rows * c.columns
+        for p in range(c.positions):
+            top = p // c.pooled_columns * c.pool_down - c.pool_top
+            left = p % c.pooled_columns * c.pool_right - c.pool_left
+            bottom, right = min(top + c.pool_height, c.rows), min(left + c.pool_width, c.columns)
+            top, left = max(top, 0), max(left, 0)
+            start = n * c.y_size + places[p]
+            best = y[start : start + c.channels]
+            best[:] = x[base + top * c.columns + left]
+            for i in range(top, bottom):
+                for j in range(left, right):
+                    pixel = x[base + i * c.columns + j]
+                    for k in range(len(best)):
+                        best[k] = max(best[k], pixel[k])
 
 
-@_compiled
-def average_pool(samples, x, positions, constants, y, y_size):  # type: ignore[no-untyped-def]
-    """Sum over the positions of `x` [samples · positions, channels], then the epilogue."""
-    kind = constants.dtype.type
-    channels = x.shape[1]
-    sums = np.empty(channels, constants.dtype)
+@njit(error_model="numpy")
+def _average_pool(samples, c, x, y):  # type: ignore[no-untyped-def]
+    """Sum over the positions of `x` [samples · rows · columns, channels], then the epilogue."""
+    constants = carray(pointer(c.constants), (8, c.width), np.int32)
+    place = carray(pointer(c.places), 1, np.int64)[0]
+    area = c.rows * c.columns
+    sums = np.empty(c.channels, np.int32)
     for n in range(samples):
         sums[:] = 0
-        for p in range(positions):
-            pixel = x[n * positions + p]
-            for c in range(channels):
-                sums[c] += kind(pixel[c])
-        _finish(sums, constants, channels, y, n * y_size)
+        for p in range(n * area, (n + 1) * area):
+            pixel = x[p]
+            for k in range(len(sums)):
+                sums[k] += np.int32(pixel[k])
+        start = n * c.y_size + place
+        _finish(sums, constants, y[start : start + c.channels])
 
 
-@_compiled
-def add(samples, a, a_size, a_places, a_factor, b, b_size, b_places, b_factor, constants, y, y_size, y_places):  # type: ignore[no-untyped-def]
+@njit(error_model="numpy")
+def _add(samples, c, a, b, y):  # type: ignore[no-untyped-def]
     """Weighted sum of two maps, then the epilogue."""
-    kind = constants.dtype.type
-    channels = constants.shape[1]
-    sums = np.empty(channels, constants.dtype)
+    constants = carray(pointer(c.constants), (8, c.width), np.int32)
+    factors = carray(pointer(c.factors), (2, c.channels), np.int32)
+    starts = carray(pointer(c.starts), c.positions, np.int64)
+    b_starts = carray(pointer(c.b_starts), c.positions, np.int64)
+    places = carray(pointer(c.places), c.positions, np.int64)
+    sums = np.empty(c.channels, np.int32)
     for n in range(samples):
-        for p in range(len(y_places)):
-            i, j = n * a_size + a_places[p], n * b_size + b_places[p]
-            from_a, from_b = a[i : i + channels], b[j : j + channels]
-            for c in range(channels):
-                sums[c] = kind(kind(from_a[c]) * a_factor[c]) + kind(kind(from_b[c]) * b_factor[c])
-            _finish(sums, constants, channels, y, n * y_size + y_places[p])
+        for p in range(c.positions):
+            i, j, k = n * c.x_size + starts[p], n * c.b_size + b_starts[p], n * c.y_size + places[p]
+            from_a, from_b, to = a[i : i + c.channels], b[j : j + c.channels], y[k : k + c.channels]
+            for m in range(len(sums)):
+                scaled_a, scaled_b = np.int32(from_a[m] * factors[0, m]), np.int32(from_b[m] * factors[1, m])
+                sums[m] = scaled_a + scaled_b
+            _finish(sums, constants, to)
+
+
+@njit(error_model="numpy")
+def _quantize(samples, c, y):  # type: ignore[no-untyped-def]
+    """Floats to integers: rounded half to even, clamped, offset, clamped; NaN is 0."""
+    x = carray(pointer(c.x), samples * c.x_size, np.float32)
+    scales = carray(pointer(c.scales), c.channels, np.float64)
+    zero_points = carray(pointer(c.zero_points), c.channels, np.int64)
+    places = carray(pointer(c.places), c.positions, np.int64)
+    lo, hi = c.lo, c.hi
+    for n in range(samples):
+        for p in range(c.positions):
+            i, k = n * c.x_size + p * c.channels, n * c.y_size + places[p]
+            pixel, out = x[i : i + c.channels], y[k : k + c.channels]
+            for m in range(len(out)):
+                scaled = np.rint(np.float64(pixel[m]) * scales[m])
+                scaled = scaled if scaled == scaled else 0.0
+                out[m] = min(max(np.int64(min(max(scaled, lo), hi)) + zero_points[m], lo), hi)
+
+
+@njit(error_model="numpy")
+def _dequantize(samples, c, x):  # type: ignore[no-untyped-def]
+    """Integers to floats, times a scale."""
+    y = carray(pointer(c.y), samples * c.y_size, np.float32)
+    scales = carray(pointer(c.scales), c.channels, np.float32)
+    starts = carray(pointer(c.starts), c.positions, np.int64)
+    for n in range(samples):
+        for p in range(c.positions):
+            i, k = n * c.x_size + starts[p], n * c.y_size + p * c.channels
+            pixel, out = x[i : i + c.channels], y[k : k + c.channels]
+            for m in range(len(out)):
+                out[m] = np.float32(pixel[m]) * scales[m]
 
 
 @_compiled
-def quantize(samples, x, scales, zero_points, lo, hi, y, y_size, y_places):  # type: ignore[no-untyped-def]
-    """Floats `x` [samples · pixels, channels] to integers: rounded half to even, clamped, offset, clamped; NaN is 0."""
-    channels = x.shape[1]
-    for n in range(samples):
-        for p in range(len(y_places)):
-            start = n * y_size + y_places[p]
-            pixel, out = x[n * len(y_places) + p], y[start : start + channels]
-            for c in range(channels):
-                scaled = np.rint(np.float64(pixel[c]) * scales[c])
-                scaled = scaled if scaled == scaled else 0.0
-                out[c] = min(max(np.int64(min(max(scaled, lo), hi)) + zero_points[c], lo), hi)
+def execute(samples, commands):  # type: ignore[no-untyped-def]
+    """Run `commands`, an array of `COMMAND`, on the first `samples` samples of the buffers they name."""
+    for index in range(len(commands)):
+        c = commands[index]
+        x_length, y_length = samples * c.x_size, samples * c.y_size
+        x = carray(pointer(c.x), x_length, np.int16)
+        y = carray(pointer(c.y), y_length, np.int16)
+        wide_x = carray(pointer(c.x), x_length, np.int32)
+        wide_y = carray(pointer(c.y), y_length, np.int32)
+        if c.kernel == 0:
+            _convolve(samples, c)
+        elif c.kernel == 1:
+            _depthwise(samples, c)
+        elif c.kernel == 2:
+            shape = (samples * c.rows * c.columns, c.channels)
+            if c.x_wide:
+                _max_pool(samples, c, carray(pointer(c.x), shape, np.int32), wide_y)
+            else:
+                _max_pool(samples, c, carray(pointer(c.x), shape, np.int16), y)
+        elif c.kernel == 3:
+            shape = (samples * c.rows * c.columns, c.channels)
+            narrow, large = carray(pointer(c.x), shape, np.int16), carray(pointer(c.x), shape, np.int32)
+            if c.x_wide and c.y_wide:
+                _average_pool(samples, c, large, wide_y)
+            elif c.x_wide:
+                _average_pool(samples, c, large, y)
+            elif c.y_wide:
+                _average_pool(samples, c, narrow, wide_y)
+            else:
+                _average_pool(samples, c, narrow, y)
+        elif c.kernel == 4:
+            b = carray(pointer(c.b), samples * c.b_size, np.int16)
+            if c.y_wide:
+                _add(samples, c, x, b, wide_y)
+            else:
+                _add(samples, c, x, b, y)
+        elif c.kernel == 5:
+            _quantize(samples, c, y)
+        elif c.kernel == 6:
+            if c.x_wide:
+                _dequantize(samples, c, wide_x)
+            else:
+                _dequantize(samples, c, x)

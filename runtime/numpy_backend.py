@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,10 @@ class NumpyBackend:
         if layer is None:
             return None
         return blas_step(layer)
+
+    def link(self, calls: Iterable[Call]) -> tuple[Call, ...]:
+        """Nothing to gain."""
+        return tuple(calls)
 
 
 def blas_step(layer: Layer) -> Step | None:

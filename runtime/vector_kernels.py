@@ -35,6 +35,7 @@ I16, I32, I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 SUMS = ir.VectorType(I32, LANES)
 PAIRS = ir.VectorType(I16, BLOCK)
 PRODUCTS = ir.VectorType(I32, BLOCK)
+SHORTS = ir.VectorType(I16, LANES)
 
 Builder: TypeAlias = Any
 """`ir.IRBuilder`, of a library without type hints."""
@@ -43,17 +44,18 @@ Builder: TypeAlias = Any
 def dot_tile(rows: int, vectors: int) -> Any:
     """A function that computes `rows` positions of `vectors` · 16 filters.
 
-        tile(x, starts, segments, pitch, pairs, w, constants, y, places, first, channels)
+        tile(x, starts, segments, pitch, pairs, w, constants, width, y, wide, places, first, channels)
 
     x: address of int16 elements; starts: address of int64 element offsets, one a row.  Each row is multiplied with
     `segments` runs of 2 · pairs elements, `pitch` elements apart.
     w: address of int16 weights [vector][segment][pair][filter][2].
-    constants, y: arrays, see `Epilogue.constants`; places: address of int64 element offsets in y, one a row.
+    constants: address of the int32 table [8][width] of `Epilogue.constants`.
+    y: address of int16 elements, or int32 if `wide`; places: address of int64 element offsets in y, one a row.
     first: number of the first filter, of `channels`.
     """
 
     @intrinsic
-    def tile(_, x, starts, segments, pitch, pairs, w, constants, y, places, first, channels):  # type: ignore[no-untyped-def]
+    def tile(_, x, starts, segments, pitch, pairs, w, constants, width, y, wide, places, first, channels):  # type: ignore[no-untyped-def]
         def codegen(context: Any, b: Builder, signature: Any, values: Any) -> Any:
             x, starts, segments, pitch, pairs, w, *rest = values
             xs = _row_pointers(b, x, starts, rows)
@@ -70,10 +72,10 @@ def dot_tile(rows: int, vectors: int) -> Any:
                         two = b.bitcast(_broadcast(b, _load(b, head, pair.index, 2), SUMS), PAIRS)
                         for column, total in zip(columns, row, strict=True):
                             _accumulate(b, total, two, column)
-            _finish(context, b, signature.args[6:8], [[b.load(v) for v in row] for row in sums], *rest)
+            _finish(b, [[b.load(v) for v in row] for row in sums], *rest)
             return context.get_dummy_value()
 
-        return _signature(constants, y, 6), codegen
+        return types.void(*[types.int64] * 13), codegen
 
     return tile
 
@@ -81,14 +83,14 @@ def dot_tile(rows: int, vectors: int) -> Any:
 def depthwise_tile(rows: int) -> Any:
     """A function that computes `rows` positions of 32 channels, each channel with its own weights.
 
-        tile(x, starts, taps, pairs, w, constants, y, places, first, channels)
+        tile(x, starts, taps, pairs, w, constants, width, y, wide, places, first, channels)
 
     x, starts: as above, at the first channel; taps: address of int64 element offsets [pair][2] of the window.
     w: address of int16 weights [pair][channel][2], channels in the order `EIGHTS`; the rest as above.
     """
 
     @intrinsic
-    def tile(_, x, starts, taps, pairs, w, constants, y, places, first, channels):  # type: ignore[no-untyped-def]
+    def tile(_, x, starts, taps, pairs, w, constants, width, y, wide, places, first, channels):  # type: ignore[no-untyped-def]
         def codegen(context: Any, b: Builder, signature: Any, values: Any) -> Any:
             x, starts, taps, pairs, w, *rest = values
             xs = _row_pointers(b, x, starts, rows)
@@ -104,17 +106,12 @@ def depthwise_tile(rows: int) -> Any:
                     for half, column, total in zip(_interleave(b, *taps_of_row), columns, row, strict=True):
                         _accumulate(b, total, half, column)
             ordered = [_in_order(b, *(b.load(v) for v in row)) for row in sums]
-            _finish(context, b, signature.args[5:7], ordered, *rest)
+            _finish(b, ordered, *rest)
             return context.get_dummy_value()
 
-        return _signature(constants, y, 5), codegen
+        return types.void(*[types.int64] * 12), codegen
 
     return tile
-
-
-def _signature(constants: Any, y: Any, before: int) -> Any:
-    """All arguments are int64 but the two arrays, of whatever integer type they are."""
-    return types.void(*[types.int64] * before, constants, y, *[types.int64] * 3)
 
 
 def _row_pointers(b: Builder, x: Any, starts: Any, rows: int) -> list[Any]:
@@ -160,30 +157,43 @@ def _in_order(b: Builder, low: Any, high: Any) -> list[Any]:
 
 
 def _finish(
-    context: Any, b: Builder, arrays: Any, sums: Any, constants: Any, y: Any, places: Any, first: Any, channels: Any
+    b: Builder,
+    sums: list[list[Any]],
+    constants: Any,
+    width: Any,
+    y: Any,
+    wide: Any,
+    places: Any,
+    first: Any,
+    channels: Any,
 ) -> None:
-    """The formula of `requantize`, in the integer type of the constants, and the stores."""
-    table = context.make_array(arrays[0])(context, b, constants)
-    target = context.make_array(arrays[1])(context, b, y)
-    number = context.get_data_type(arrays[0].dtype)
-    wide, narrow = ir.VectorType(number, LANES), ir.VectorType(context.get_data_type(arrays[1].dtype), LANES)
-    width = b.extract_value(table.shape, 1)
-    offsets = b.inttoptr(places, I64.as_pointer())
+    """The formula of `requantize`, and the stores."""
+    table, offsets = b.inttoptr(constants, I32.as_pointer()), b.inttoptr(places, I64.as_pointer())
     for v in range(len(sums[0])):
         channel = b.add(first, I64(LANES * v))
-        at = [b.gep(table.data, [b.add(b.mul(width, I64(i)), channel)]) for i in range(8)]
-        values = [_load(b, b.bitcast(p, wide.as_pointer()), I64(0), 4) for p in at]
-        whole = b.icmp_signed("<=", b.add(channel, I64(LANES)), channels)
-        mask = _lanes_below(b, b.sub(channels, channel))
-        for r, row in enumerate(sums):
-            result = _convert(b, _formula(b, _convert(b, row[v], wide), *values), narrow)
-            place = b.gep(target.data, [b.add(b.load(b.gep(offsets, [I64(r)])), channel)])
-            pointer = b.bitcast(place, narrow.as_pointer())
-            with b.if_else(whole) as (then, otherwise):
-                with then:
-                    b.store(result, pointer).align = 2
-                with otherwise:
-                    _masked_store(b, result, pointer, mask)
+        rows = [b.gep(table, [b.add(b.mul(width, I64(i)), channel)]) for i in range(8)]
+        values = [_load(b, b.bitcast(row, SUMS.as_pointer()), I64(0), 4) for row in rows]
+        results = [_formula(b, row[v], *values) for row in sums]
+        at = [b.add(b.load(b.gep(offsets, [I64(r)])), channel) for r in range(len(sums))]
+        with b.if_else(b.icmp_signed("!=", wide, I64(0))) as (as_int32, as_int16):
+            with as_int32:
+                _store(b, results, b.inttoptr(y, I32.as_pointer()), at, b.sub(channels, channel))
+            with as_int16:
+                short = [b.trunc(result, SHORTS) for result in results]
+                _store(b, short, b.inttoptr(y, I16.as_pointer()), at, b.sub(channels, channel))
+
+
+def _store(b: Builder, vectors: list[Any], y: Any, offsets: list[Any], count: Any) -> None:
+    """Store the first `count` lanes of each vector, or all."""
+    pointers = [b.bitcast(b.gep(y, [at]), vectors[0].type.as_pointer()) for at in offsets]
+    with b.if_else(b.icmp_signed(">=", count, I64(LANES))) as (whole, part):
+        with whole:
+            for vector, pointer in zip(vectors, pointers, strict=True):
+                b.store(vector, pointer).align = 2
+        with part:
+            mask = b.icmp_signed("<", SUMS(list(range(LANES))), _broadcast(b, b.trunc(count, I32), SUMS))
+            for vector, pointer in zip(vectors, pointers, strict=True):
+                _masked_store(b, vector, pointer, mask)
 
 
 def _formula(b: Builder, a: Any, bias: Any, lo: Any, hi: Any, factor: Any, half: Any, shift: Any, *limits: Any) -> Any:
@@ -196,19 +206,17 @@ def _clamp(b: Builder, a: Any, lo: Any, hi: Any) -> Any:
     return b.select(b.icmp_signed(">", a, hi), hi, a)
 
 
-def _convert(b: Builder, vector: Any, to: Any) -> Any:
-    have, want = vector.type.element.width, to.element.width
-    if have == want:
-        return vector
-    return b.sext(vector, to) if have < want else b.trunc(vector, to)
-
-
-def _lanes_below(b: Builder, count: Any) -> Any:
-    """A mask of the first `count` lanes."""
-    return b.icmp_signed("<", SUMS(list(range(LANES))), _broadcast(b, b.trunc(count, I32), SUMS))
-
-
 def _masked_store(b: Builder, vector: Any, pointer: Any, mask: Any) -> None:
     name = f"llvm.masked.store.v{LANES}i{vector.type.element.width}.p0"
     kind = ir.FunctionType(ir.VoidType(), [vector.type, pointer.type, I32, mask.type])
     b.call(cgutils.get_or_insert_function(b.module, kind, name), [vector, pointer, I32(2), mask])
+
+
+@intrinsic
+def pointer(_, address):  # type: ignore[no-untyped-def]
+    """An address as the untyped pointer that `numba.carray` takes."""
+
+    def codegen(context: Any, b: Builder, signature: Any, values: Any) -> Any:
+        return b.inttoptr(values[0], ir.IntType(8).as_pointer())
+
+    return types.voidptr(types.int64), codegen

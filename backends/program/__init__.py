@@ -10,11 +10,9 @@ from __future__ import annotations
 import os
 
 from cnn2snn_ir.backends.program.container import unwrap, wrap
-from cnn2snn_ir.backends.program.decode import decode
 from cnn2snn_ir.backends.program.encode import encode
 from cnn2snn_ir.backends.program.manifest import Manifest, manifest_of
 from cnn2snn_ir.backends.program.pack import pack
-from cnn2snn_ir.backends.program.unpack import unpack
 from cnn2snn_ir.dialects import builtin
 from cnn2snn_ir.files import atomic_write, read_bytes
 from cnn2snn_ir.ir.verify import verify
@@ -30,6 +28,9 @@ def dumps(module: builtin.Module) -> bytes:
 
 def loads(data: bytes, name: str = "<bytes>") -> builtin.Module:
     """The module in a program file; raises `CompileError`, naming `name`, for anything but a valid one."""
+    from cnn2snn_ir.backends.program.decode import decode  # a conversion only writes
+    from cnn2snn_ir.backends.program.unpack import unpack
+
     module = decode(unpack(unwrap(data, name), name), name)
     verify(module).raise_errors(f"{name}: the program is invalid")
     return module
@@ -47,4 +48,6 @@ def read_program(path: str | os.PathLike[str]) -> builtin.Module:
 
 def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     """Who made the program file at `path`, from what and how; does not build the module."""
+    from cnn2snn_ir.backends.program.unpack import unpack
+
     return manifest_of(unpack(unwrap(read_bytes(path), str(path)), str(path)))

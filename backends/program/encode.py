@@ -8,14 +8,14 @@ from cnn2snn_ir.backends.program import schema
 from cnn2snn_ir.backends.program.schema import Kind, OriginKind
 from cnn2snn_ir.dialects import builtin
 from cnn2snn_ir.ir import AttrValue, ElementType, Fused, Layer, Location, Op, Tensor, TensorType, Text, Unknown, Value
-from cnn2snn_ir.version import tool_version
+from cnn2snn_ir.version import TOOL
 
 
 def encode(module: builtin.Module) -> schema.Program:
     """The records of `module`; raises `CompileError` if the bytes of a tensor are not there."""
     encoder = _Encoder()
     root = encoder.op(module)
-    return schema.Program(tool=tool_version(), tensors=tuple(encoder.tensors), module=root)
+    return schema.Program(tool=TOOL, tensors=tuple(encoder.tensors), module=root)
 
 
 class _Encoder:

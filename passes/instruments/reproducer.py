@@ -17,7 +17,7 @@ from cnn2snn_ir.passes.base import Pass
 from cnn2snn_ir.passes.instruments.base import Instrument, PassFaultError, PassRun
 from cnn2snn_ir.passes.pipeline import MODULE, Pipeline
 from cnn2snn_ir.text import FORMAT_VERSION, print_module
-from cnn2snn_ir.version import tool_version
+from cnn2snn_ir.version import TOOL
 
 _PIPELINE = re.compile(r"^// pipeline: (.+)$", re.MULTILINE)
 
@@ -45,7 +45,7 @@ class Reproducer(Instrument):
 def reproducer(before: Module, run: PassRun, error: Exception) -> str:
     """The text of a reproducer."""
     pipeline = Pipeline(MODULE, (_nested(run.op, run.pass_),))
-    versions = f"{tool_version()}, python {platform.python_version()}, numpy {np.__version__}"
+    versions = f"{TOOL}, python {platform.python_version()}, numpy {np.__version__}"
     trace = "".join(traceback.format_exception(error)).splitlines()
     header = [f"// c2s {FORMAT_VERSION}", f"// {versions}", f"// pipeline: {pipeline}", "//"]
     header += [f"// {line}".rstrip() for line in trace]

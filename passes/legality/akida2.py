@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import dropwhile
 from typing import Any
 
+from cnn2snn_ir.analysis.interval import Range, constant_integers
 from cnn2snn_ir.diagnostics import Severity
 from cnn2snn_ir.dialects import builtin, nn, ops_of, qnn
 from cnn2snn_ir.dialects.geometry import Padding
 from cnn2snn_ir.dialects.qnn import BlockKind
-from cnn2snn_ir.ir import Op, Value
+from cnn2snn_ir.ir import ElementType, Op, Value
 from cnn2snn_ir.passes.legality.rule import CONVERTER, GUIDE, Rule
 
 CONVOLUTIONS = (qnn.Conv2D, qnn.DepthwiseConv2D)
@@ -151,13 +153,57 @@ def depthwise_average(block: qnn.Block) -> str:
 
 
 def block_reshape(block: qnn.Block) -> str:
-    """Only a dense layer may flatten; elsewhere a reshape may add or drop dimensions of size 1."""
+    """Only a dense layer may flatten; elsewhere a reshape may add or drop leading dimensions of size 1."""
     for op in block.body:
         if isinstance(op, qnn.Reshape) and block.kind is not BlockKind.DENSE1D:
-            before, after = ([d for d in v.type.per_sample if d != 1] for v in (op.x, op.result))
-            if before != after:
-                return f"{list(op.x.type.per_sample)} to {list(op.result.type.per_sample)}"
+            before, after = op.x.type.per_sample, op.result.type.per_sample
+            if without_leading_ones(before) != without_leading_ones(after):
+                return f"{list(before)} to {list(after)}"
     return ""
+
+
+def without_leading_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """What tells one map from another: vectors are maps of one position."""
+    return tuple(dropwhile(lambda d: d == 1, shape))
+
+
+def alignment(block: qnn.Block) -> str:
+    """A layer aligns its inputs by one left shift, in its accumulator, before it looks at shapes."""
+    main = inside(block, (*CONVOLUTIONS, qnn.Dense, qnn.Add))
+    for value in main.operands if main is not None else ():
+        shifts = list(preparing(value, block))
+        if len(shifts) > 1:
+            return f"{len(shifts)} shifts in a row"
+        if shifts and not shifts[0].shift.is_opaque and (found := misalignment(shifts[0], value, main.acc)):
+            return found
+    return ""
+
+
+def preparing(value: Value, block: qnn.Block) -> Iterator[qnn.Shift]:
+    """The shifts of a block between what it reads and `value`."""
+    while (op := value.owner).graph is block.body:
+        if isinstance(op, qnn.Shift):
+            yield op
+        value = op.operands[0]
+
+
+def misalignment(shift: qnn.Shift, value: Value, accumulator: ElementType) -> str:
+    """Why a shift is not the alignment of `value`, an operand summed up in `accumulator`."""
+    moves = constant_integers(shift.shift)
+    if moves.min() < 0:
+        return "a shift to the right"
+    if shift.shift.type.shape and shift.x.type.channels != value.type.channels:
+        return "a shift by channel before a reshape"
+    aligned = Range.full(shift.x.type.element).shift_left(moves)
+    saturates = shift.to != accumulator and not (aligned.within(shift.to) and aligned.within(accumulator))
+    return unless(not saturates, f"saturation to {shift.to}")
+
+
+def shared_buffer(block: qnn.Block) -> str:
+    """The sum of a pooling and the product with the scale live in one buffer."""
+    total, product = inside(block, qnn.SumPool), inside(block, qnn.Requantize)
+    differ = total is not None and product is not None and total.acc != product.buffer
+    return unless(not differ, f"{total.acc} and {product.buffer}" if differ else "")
 
 
 # ---- the chip ---------------------------------------------------------------------------------------------------
@@ -381,9 +427,27 @@ RULES: tuple[Rule, ...] = (
         depthwise_average,
     ),
     Rule(
+        "AK2-POOL-06",
+        "the sum of global average pooling and its product with the scale share a buffer",
+        "equal widths",
+        "give the pooling and its output quantizer the same buffer_bitwidth",
+        CONVERTER,
+        BLOCK,
+        shared_buffer,
+    ),
+    Rule(
+        "AK2-ALIGN-01",
+        "a layer aligns its inputs by one left shift to its accumulator",
+        "a left shift, of any size if it saturates where the accumulator does",
+        "let the layer before it saturate, or align its channels alike",
+        CONVERTER,
+        BLOCK,
+        alignment,
+    ),
+    Rule(
         "AK2-RESHAPE-01",
         "only a dense layer flattens",
-        "dimensions of size 1 added or dropped",
+        "leading dimensions of size 1 added or dropped",
         "move the reshape to the input, or in front of a dense layer",
         CONVERTER,
         BLOCK,

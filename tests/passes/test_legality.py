@@ -105,6 +105,18 @@ def depthwise(average=False, **options):
     return build
 
 
+def two_buffers():
+    b = Builder()
+    x = b.relu(b.conv(image(b), "conv", 8))
+    return b.finish(b.requantize(b.emit(qnn.SumPool(x, acc=si(40))), "out"))
+
+
+def right_shift_before_conv():
+    b = Builder()
+    x = b.emit(qnn.Shift(image(b), Tensor.of(np.asarray(-1), si(8), "shift"), si(28)), None)
+    return b.finish(b.requantize(b.relu(b.conv(x, "conv", 8)), "out"))
+
+
 def inner_reshape():
     b = Builder()
     x = b.emit(qnn.Reshape(image(b), (6, 24, 8)), "reshape")
@@ -147,6 +159,8 @@ BREAKING = {
     "AK2-POOL-03": lambda: pooled(active=False),
     "AK2-POOL-04": lambda: pooled(average=True),
     "AK2-POOL-05": depthwise(average=True),
+    "AK2-POOL-06": two_buffers,
+    "AK2-ALIGN-01": right_shift_before_conv,
     "AK2-RESHAPE-01": inner_reshape,
     "AK2-LEFT-01": lonely_relu,
     "AK2-MAP-01": one_layer(kernel=(2, 2)),

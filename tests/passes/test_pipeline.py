@@ -1,6 +1,7 @@
 """Pipelines: syntax, options, names, and the round trip."""
 
 import contextlib
+import importlib.metadata
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import EntryPoint
@@ -200,7 +201,7 @@ def entry_point(monkeypatch):
 
     def install(*points):
         registry._sources.cache_clear()
-        monkeypatch.setattr(registry, "entry_points", lambda group: [EntryPoint(*p, group) for p in points])
+        monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [EntryPoint(*p, group) for p in points])
 
     yield install
     registry._sources.cache_clear()

@@ -80,7 +80,9 @@ def test_mutated_text_gives_a_module_or_a_diagnostic(data):
     text = list(GOOD)
     for _ in range(data.draw(st.integers(1, 4))):
         position = data.draw(st.integers(0, len(text) - 1))
-        replacement = data.draw(st.sampled_from(["", "{", "}", "%", "#", "<", ">", "9", '"', "x", ",", "=", ":", "é", "\n"]))
+        replacement = data.draw(
+            st.sampled_from(["", "{", "}", "%", "#", "<", ">", "9", '"', "x", ",", "=", ":", "é", "\n"])
+        )
         text[position] = replacement
     try:
         parse_module("".join(text))
