@@ -24,6 +24,7 @@ from cnn2snn_ir.passes.options import Option, OptionText, Word, options_of
 from cnn2snn_ir.passes.pipeline import MODULE, Pipeline
 from cnn2snn_ir.text.syntax_errors import syntax_error
 
+
 @cache
 def _lark() -> Lark:
     grammar = files("cnn2snn_ir.passes").joinpath("pipeline.lark").read_text("utf-8")

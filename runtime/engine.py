@@ -55,7 +55,10 @@ class Engine:
         program = analyse(module)
         self.steps = [self._step(op, program) for op in executed(module)]
         self.layouts = layouts(module, program, self.backend)
+        self._dtypes = {value: value.type.element.dtype for value in self.layouts}
         self.chunk = chunk_size(module, self.layouts)
+        self._inputs = tuple(InputCheck(op) for op in module.inputs)
+        self._outputs = module.outputs
         self._idle: list[Workspace] = []
         self._lock = threading.Lock()
 
@@ -68,13 +71,13 @@ class Engine:
         `inputs` is the array of the only input, batch first, or one array for each input by name.  `batch_size` is
         the number of samples that go through the network together; by default as many as fit in the cache.
         """
-        return self.run_values(inputs, self.module.outputs, batch_size)
+        return self.run_values(inputs, self._outputs, batch_size)
 
     def run_values(self, inputs: Inputs, values: Sequence[Value], batch_size: int | None = None) -> tuple[Array, ...]:
         """Any values of the module, intermediate ones included, for a batch."""
-        given = checked(self.module, inputs)
+        given = checked(self._inputs, inputs)
         total = len(given[0])
-        results = tuple(np.empty((total, *v.type.per_sample), v.type.element.dtype) for v in values)
+        results = tuple(np.empty((total, *self.layouts[v].shape), self._dtypes[v]) for v in values)
         chunk = min(batch_size, self.chunk) if batch_size else self.chunk
         if self.threads > 1 and total > 1:
             chunk = min(chunk, -(-total // self.threads))
@@ -228,22 +231,36 @@ def chunk_size(module: builtin.Module, layouts: Mapping[Value, Layout]) -> int:
     return int(np.clip(CHUNK_BYTES // max(1, *sizes), 1, MAX_CHUNK))
 
 
-def checked(module: builtin.Module, inputs: Inputs) -> list[Array]:
+class InputCheck:
+    """What an input must be; everything that does not depend on the batch is looked up once."""
+
+    def __init__(self, op: builtin.Input) -> None:
+        self.op = op
+        self.name = op.result.name or "input"
+        self.shape = op.shape
+        self.dtype = op.element.dtype
+        self.fills_dtype = op.element.bits == op.element.dtype.itemsize * 8
+
+    def __call__(self, array: Array) -> Array:
+        """The array, converted if need be; raises `CompileError` if it does not fit."""
+        array = np.asarray(array)
+        if self.fills_dtype and array.dtype == self.dtype and array.shape[1:] == self.shape:
+            return array
+        return checked_input(self.op, array)
+
+
+def checked(checks: Sequence[InputCheck], inputs: Inputs) -> list[Array]:
     """The input arrays in order; raises `CompileError` if one is missing or does not fit."""
-    arrays: list[Array] = []
-    for op in module.inputs:
-        name = op.result.name or "input"
-        if isinstance(inputs, Mapping):
-            if name not in inputs:
-                raise fail("RUN-INPUT-MISSING", "the model has an input that was not given", where=name)
-            array = np.asarray(inputs[name])
-        else:
-            array = np.asarray(inputs)
-        fits = array.dtype == op.element.dtype and array.dtype.itemsize * 8 == op.element.bits
-        arrays.append(array if fits and array.shape[1:] == op.shape else checked_input(op, array))
+    if isinstance(inputs, Mapping):
+        for check in checks:
+            if check.name not in inputs:
+                raise fail("RUN-INPUT-MISSING", "the model has an input that was not given", where=check.name)
+        arrays = [check(inputs[check.name]) for check in checks]
+    else:
+        arrays = [check(inputs) for check in checks]
     if not arrays:
-        raise fail("RUN-NO-INPUT", "the model has no input", where=module.sym_name)
-    if len({len(array) for array in arrays}) != 1:
+        raise fail("RUN-NO-INPUT", "the model has no input")
+    if len(arrays) > 1 and len({len(array) for array in arrays}) != 1:
         sizes = ", ".join(str(len(array)) for array in arrays)
         raise fail("RUN-INPUT-BATCH", "the inputs have different numbers of samples", found=sizes)
     return arrays

@@ -74,7 +74,7 @@ def fits(layer: Layer, x: Range) -> bool:
     weights, fill = (Range.of(values.min(), values.max()) for values in (layer.weights, layer.fill))
     narrow = all(inside(values, INT16) for values in (x, weights, fill))
     commutes = layer.pool is not Pool.MAX or layer.epilogue.rescale.monotone
-    return narrow and commutes and layer.epilogue.fits_int32
+    return narrow and commutes and layer.epilogue.fits_int32 and layer.epilogue.ends_in_range
 
 
 class Commands:
@@ -230,7 +230,9 @@ def add_step(op: akida2.Add, program: Program) -> Step | None:
     """The step of an addition, or None if an operand could saturate or does not fit."""
     a, b = program.ranges[op.a], program.ranges[op.b]
     epilogue = fold_add(op, a, b)
-    if epilogue is None or not epilogue.fits_int32 or not (inside(a, INT16) and inside(b, INT16)):
+    if epilogue is None or not (epilogue.fits_int32 and epilogue.ends_in_range):
+        return None
+    if not (inside(a, INT16) and inside(b, INT16)):
         return None
     return AddStep(op, epilogue)
 

@@ -148,7 +148,7 @@ def _depthwise(samples, c):  # type: ignore[no-untyped-def]
 
 @njit(error_model="numpy")
 def _finish(sums, constants, y):  # type: ignore[no-untyped-def]
-    """The formula of `requantize` for one pixel whose sums are int32.
+    """The formula of `requantize`, without its last clamp, for one pixel whose sums are int32.
 
     Numba computes integers in 64 bits unless told otherwise after every operation, and LLVM shifts 32-bit vectors
     only if it sees that the shift is below 32.
@@ -157,8 +157,7 @@ def _finish(sums, constants, y):  # type: ignore[no-untyped-def]
         a = np.int32(sums[c] + constants[0, c])
         a = np.int32(min(max(a, constants[1, c]), constants[2, c]))
         a = np.int32(np.int32(a * constants[3, c]) + constants[4, c])
-        a = np.int32(a >> np.int32(constants[5, c] & 31))
-        y[c] = min(max(a, constants[6, c]), constants[7, c])
+        y[c] = a >> np.int32(constants[5, c] & 31)
 
 
 @njit(error_model="numpy")

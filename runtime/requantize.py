@@ -142,6 +142,16 @@ class Epilogue:
         return inside(self.widest, INT64)
 
     @property
+    def ends_in_range(self) -> bool:
+        """True if the last clamp does nothing, because the one before the product was narrowed to what it lets pass.
+
+        So it is wherever `factor` is at most 2^shift: the result then takes every value on its way to a limit.
+        """
+        last = self.second or self.first
+        result = Range(last.lo, last.hi).times(self.rescale.factor).shift_round(integers(-self.rescale.shift))
+        return bool(np.all(result.lo >= self.rescale.lo) and np.all(result.hi <= self.rescale.hi))
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """The integer type to compute in."""
         return np.dtype(np.int32 if self.fits_int32 else np.int64)

@@ -2,7 +2,8 @@
 
 Both multiply 16-bit integers and add pairs of products into 32-bit sums: one instruction on x86 (vpdpwssd, or
 pmaddwd and an addition), which LLVM chooses by itself from the portable form below.  Loops written in Python would
-compute the same, but no compiler keeps a tile of sums in registers for them.
+compute the same, but no compiler keeps a tile of sums in registers for them.  The epilogue follows in the same
+registers; it needs no clamp at its end, see `Epilogue.ends_in_range`.
 
 Addresses are integers and elements are counted from them; nothing is checked here.
 """
@@ -61,7 +62,7 @@ def dot_tile(rows: int, vectors: int) -> Any:
             xs = _row_pointers(b, x, starts, rows)
             weights = b.inttoptr(w, PAIRS.as_pointer())
             size = b.mul(segments, pairs)
-            sums = _zeros(b, rows, vectors)
+            sums = _biases(b, rows, vectors, *rest)
             with cgutils.for_range(b, segments) as segment:
                 heads = [b.bitcast(b.gep(p, [b.mul(segment.index, pitch)]), I32.as_pointer()) for p in xs]
                 base = b.mul(segment.index, pairs)
@@ -95,7 +96,7 @@ def depthwise_tile(rows: int) -> Any:
             x, starts, taps, pairs, w, *rest = values
             xs = _row_pointers(b, x, starts, rows)
             offsets, weights = b.inttoptr(taps, I64.as_pointer()), b.inttoptr(w, PAIRS.as_pointer())
-            sums = _zeros(b, rows, 2)
+            sums = _biases(b, rows, 2, *rest, order=EIGHTS)
             with cgutils.for_range(b, pairs) as pair:
                 even = b.mul(pair.index, I64(2))
                 odd = b.add(even, I64(1))
@@ -119,9 +120,21 @@ def _row_pointers(b: Builder, x: Any, starts: Any, rows: int) -> list[Any]:
     return [b.gep(base, [b.load(b.gep(table, [I64(r)]))]) for r in range(rows)]
 
 
-def _zeros(b: Builder, rows: int, vectors: int) -> list[list[Any]]:
-    """Sums; LLVM keeps them in registers."""
-    return [[cgutils.alloca_once_value(b, SUMS([0] * LANES)) for _ in range(vectors)] for _ in range(rows)]
+def _biases(
+    b: Builder, rows: int, vectors: int, constants: Any, width: Any, *rest: Any, order: Any = None
+) -> list[list[Any]]:
+    """Sums that begin with the biases, row 0 of the constants; LLVM keeps them in registers."""
+    first = rest[-2]
+    table = b.inttoptr(constants, I32.as_pointer())
+    biases = [_load_sums(b, table, b.add(first, I64(LANES * v))) for v in range(vectors)]
+    if order is not None:
+        low, high = biases
+        biases = [b.shuffle_vector(low, high, SUMS([int(i) for i in half])) for half in order.reshape(2, LANES)]
+    return [[cgutils.alloca_once_value(b, bias) for bias in biases] for _ in range(rows)]
+
+
+def _load_sums(b: Builder, table: Any, index: Any) -> Any:
+    return _load(b, b.bitcast(b.gep(table, [index]), SUMS.as_pointer()), I64(0), 4)
 
 
 def _load(b: Builder, pointer: Any, index: Any, align: int) -> Any:
@@ -167,12 +180,11 @@ def _finish(
     first: Any,
     channels: Any,
 ) -> None:
-    """The formula of `requantize`, and the stores."""
+    """The formula of `requantize` after its bias and without its last clamp, and the stores."""
     table, offsets = b.inttoptr(constants, I32.as_pointer()), b.inttoptr(places, I64.as_pointer())
     for v in range(len(sums[0])):
         channel = b.add(first, I64(LANES * v))
-        rows = [b.gep(table, [b.add(b.mul(width, I64(i)), channel)]) for i in range(8)]
-        values = [_load(b, b.bitcast(row, SUMS.as_pointer()), I64(0), 4) for row in rows]
+        values = [_load_sums(b, table, b.add(b.mul(width, I64(i)), channel)) for i in range(1, 6)]
         results = [_formula(b, row[v], *values) for row in sums]
         at = [b.add(b.load(b.gep(offsets, [I64(r)])), channel) for r in range(len(sums))]
         with b.if_else(b.icmp_signed("!=", wide, I64(0))) as (as_int32, as_int16):
@@ -196,14 +208,10 @@ def _store(b: Builder, vectors: list[Any], y: Any, offsets: list[Any], count: An
                 _masked_store(b, vector, pointer, mask)
 
 
-def _formula(b: Builder, a: Any, bias: Any, lo: Any, hi: Any, factor: Any, half: Any, shift: Any, *limits: Any) -> Any:
-    a = _clamp(b, b.add(a, bias), lo, hi)
-    return _clamp(b, b.ashr(b.add(b.mul(a, factor), half), shift), *limits)
-
-
-def _clamp(b: Builder, a: Any, lo: Any, hi: Any) -> Any:
+def _formula(b: Builder, a: Any, lo: Any, hi: Any, factor: Any, half: Any, shift: Any) -> Any:
     a = b.select(b.icmp_signed("<", a, lo), lo, a)
-    return b.select(b.icmp_signed(">", a, hi), hi, a)
+    a = b.select(b.icmp_signed(">", a, hi), hi, a)
+    return b.ashr(b.add(b.mul(a, factor), half), shift)
 
 
 def _masked_store(b: Builder, vector: Any, pointer: Any, mask: Any) -> None:

@@ -27,12 +27,19 @@ _BARE_TENSOR = re.compile(r"[A-Za-z_$./-][A-Za-z0-9_$./-]*\Z")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
-def print_module(module: Op, *, generic: bool = False, weights: str = "elide", locations: bool = False) -> str:
+def print_module(
+    module: Op,
+    *,
+    generic: bool = False,
+    weights: str = "elide",
+    locations: bool = False,
+    annotations: bool = True,
+) -> str:
     """The text of a module (or of any op).
 
-    `weights` is `elide` (tensors over 16 elements by name, type and hash) or `inline` (their bytes at the end).
+    `annotations=False` leaves the discardable facts out, for reading.  `weights` is `elide` (tensors over 16 elements by name, type and hash) or `inline` (their bytes at the end).
     """
-    printer = _Printer(module, generic, locations)
+    printer = _Printer(module, generic, locations, annotations)
     lines = list(printer.op(module, 0))
     if weights == "inline":
         lines.extend(f'#blob<sha256:{digest}, "{encoded}">' for digest, encoded in blobs(module))
@@ -118,8 +125,9 @@ def _origin(loc: Layer | Text) -> str:
 
 
 class _Printer:
-    def __init__(self, root: Op, generic: bool, locations: bool) -> None:
+    def __init__(self, root: Op, generic: bool, locations: bool, annotations: bool) -> None:
         self.generic = generic
+        self.annotations = annotations
         self.locations = locations
         self.names: dict[Value, str] = {}
         unnamed = 0
@@ -140,14 +148,14 @@ class _Printer:
     def op(self, op: Op, depth: int) -> Iterator[str]:
         indent = "  " * depth
         if isinstance(op, Module) and depth == 0 and not self.generic:
-            annotations = f" {self.dict(op.annotations)}" if op.annotations else ""
+            annotations = f" {self.dict(op.annotations)}" if self.annotations and op.annotations else ""
             yield f"module {symbol('@', op.sym_name)}{annotations} {{"
             yield from self.graph(op.body, depth + 1)
             yield "}" + (location(op.loc) if self.locations else "")
             return
         head, tail = self.generic_form(op) if self.generic or not _has_custom_form(op) else self.custom_form(op)
         results = f"{self.values(op.results)} = " if op.results else ""
-        notes = f" meta {self.dict(op.annotations)}" if op.annotations else ""
+        notes = f" meta {self.dict(op.annotations)}" if self.annotations and op.annotations else ""
         where = location(op.loc) if self.locations else ""
         regions = [list(self.graph(graph, depth + 1)) for graph in op.regions]
         if not regions:

@@ -11,7 +11,6 @@ from cnn2snn_ir.frontends.keras_h5.importer import TAIL, Importer, UnsupportedLa
 from cnn2snn_ir.frontends.keras_h5.layers import require, weight
 from cnn2snn_ir.ir import F32, Value
 
-
 BOUNDS = {"relu": None, "relu6": 6.0}
 """Rectifiers by their Keras names, and their upper bounds."""
 

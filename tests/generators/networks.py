@@ -1,10 +1,13 @@
-"""Small `qnn` networks with every choice as an argument, as the Keras frontend would emit them."""
+"""Small `qnn` networks as the Keras frontend would emit them: `Builder` takes every choice as an argument,
+`networks()` draws them all.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 import numpy as np
+from hypothesis import strategies as st
 
 from cnn2snn_ir.dialects import builtin, nn, qnn
 from cnn2snn_ir.dialects.geometry import Padding
@@ -16,6 +19,8 @@ class Builder:
     """Appends layers to a graph; every layer is named and located."""
 
     seed: int = 0
+    uniform: bool = False
+    """One constant for all channels, not one a channel."""
     graph: Graph = field(default_factory=Graph)
 
     def __post_init__(self) -> None:
@@ -32,6 +37,10 @@ class Builder:
         low = element.lo if low is None else low
         high = element.hi if high is None else high
         return Tensor.of(self.rng.integers(low, high + 1, shape), element, name)
+
+    def by_channel(self, x: Value, *arguments) -> Tensor:
+        """A constant for the channels of `x`."""
+        return self.constant(() if self.uniform else (x.type.channels,), *arguments)
 
     def input(self, shape: tuple[int, ...], element: ElementType = ui(8)) -> Value:
         return self.emit(builtin.Input(shape, element), "input", "InputLayer")
@@ -51,27 +60,22 @@ class Builder:
         return self.bias(self.emit(qnn.Dense(x, weights), name, "QuantizedDense"), name)
 
     def bias(self, x: Value, name: str, most: int = 5) -> Value:
-        channels = x.type.channels
-        mantissa = self.constant((channels,), si(8), f"{name}/bias")
-        shift = self.constant((channels,), ui(8), f"{name}/bias_shift", 0, most)
-        return self.emit(qnn.BiasAdd(x, mantissa, shift))
+        mantissa = self.constant((x.type.channels,), si(8), f"{name}/bias")
+        return self.emit(qnn.BiasAdd(x, mantissa, self.by_channel(x, ui(8), f"{name}/bias_shift", 0, most)))
 
     def relu(self, x: Value, bounded: bool = True) -> Value:
-        channels = x.type.channels
         if not bounded:
             return self.emit(qnn.ReLU(x))
-        limit = self.constant((channels,), ui(8), "max", 100, 255)
-        return self.emit(qnn.ReLU(x, limit, self.constant((channels,), ui(8), "max_shift", 3, 7)))
+        limit = self.by_channel(x, ui(8), "max", 100, 255)
+        return self.emit(qnn.ReLU(x, limit, self.by_channel(x, ui(8), "max_shift", 3, 7)))
 
     def requantize(self, x: Value, name: str, to: ElementType = si(8), right: int = 18) -> Value:
-        channels = x.type.channels
-        scaled = self.emit(qnn.Scale(x, self.constant((channels,), ui(8), f"{name}/scale", 128, 255)))
-        moves = self.constant((channels,), si(8), f"{name}/shift", -right - 1, -right + 1)
+        scaled = self.emit(qnn.Scale(x, self.by_channel(x, ui(8), f"{name}/scale", 128, 255)))
+        moves = self.by_channel(x, si(8), f"{name}/shift", -right - 1, -right + 1)
         return self.emit(qnn.Shift(scaled, moves, to), name, "QuantizedReLU")
 
     def align(self, x: Value, to: ElementType = si(28), most: int = 2) -> Value:
-        moves = self.constant((x.type.channels,), si(8), "alignment", 0, most)
-        return self.emit(qnn.Shift(x, moves, to))
+        return self.emit(qnn.Shift(x, self.by_channel(x, si(8), "alignment", 0, most), to))
 
     def dequantize(self, x: Value, name: str = "dequantizer") -> Value:
         scale = Tensor.of(self.rng.random(x.type.channels).astype(np.float32), F32, f"{name}/scale")
@@ -99,3 +103,145 @@ def everything(seed: int = 0) -> builtin.Module:
     y = b.dense(y, "classes", 5, 4)
     y = b.emit(nn.Softmax(b.dequantize(y), 1), "softmax", "Softmax")
     return b.finish(y)
+
+
+# ---- random networks ----------------------------------------------------------------------------------------
+
+BOOL = st.booleans()
+
+
+@st.composite
+def networks(draw) -> builtin.Module:
+    """An input, up to three layers, a head; every variant of each, legal for Akida 2 most of the time."""
+    b = Builder(draw(st.integers(0, 999)), draw(BOOL))
+    x = draw(st.sampled_from(INPUTS))(draw, b)
+    for index in range(draw(st.integers(0, 3))):
+        b.uniform = draw(BOOL)
+        x = draw(st.sampled_from(LAYERS))(draw, b, x, f"layer_{index}")
+    return b.finish(draw(st.sampled_from(HEADS))(draw, b, x))
+
+
+def sides(draw) -> tuple[int, int]:
+    return draw(st.tuples(st.integers(3, 7), st.integers(3, 7)))
+
+
+def image_input(draw, b: Builder) -> Value:
+    """Bytes, which only a convolution with a rectifier can read; sometimes with a padding value."""
+    x = b.input((*sides(draw), draw(st.sampled_from([1, 3]))))
+    return stem(draw, b, x)
+
+
+def stem(draw, b: Builder, x: Value) -> Value:
+    fill = b.by_channel(x, si(16), "stem/padding_value", 0, 255) if draw(BOOL) else None
+    kernel, stride = draw(st.sampled_from([3, 5])), draw(st.integers(1, 2))
+    x = b.conv(x, "stem", draw(st.integers(1, 4)), (kernel, kernel), strides=(stride, stride), pad_value=fill)
+    return b.requantize(b.relu(x, draw(BOOL)), "stem_relu")
+
+
+def signed_input(draw, b: Builder) -> Value:
+    return b.input((*sides(draw), draw(st.integers(1, 4))), si(8))
+
+
+def signed_quantizer(draw, b: Builder) -> Value:
+    x = b.input((*sides(draw), draw(st.integers(1, 4))), F32)
+    return b.emit(qnn.Quantize(x, b.by_channel(x, si(16), "frac_bits", 3, 9), si(8)), "quantizer")
+
+
+def unsigned_quantizer(draw, b: Builder) -> Value:
+    x = b.input((*sides(draw), draw(st.sampled_from([1, 3]))), F32)
+    zero = b.by_channel(x, si(9), "zero_point", 0, 255) if draw(BOOL) else None
+    frac_bits = Tensor.of(np.asarray(7), si(16), "frac_bits")
+    return stem(draw, b, b.emit(qnn.Quantize(x, frac_bits, si(9), zero), "quantizer"))
+
+
+def geometry(draw, x: Value, kernel: int) -> dict[str, object]:
+    """Strides and padding; `valid` only where the window fits."""
+    fits = kernel <= min(x.type.per_sample[:2])
+    padding = draw(st.sampled_from(Padding)) if fits else Padding.SAME
+    return {"strides": (draw(st.integers(1, 2)),) * 2, "padding": padding}
+
+
+def output(draw, b: Builder, x: Value, name: str, rectified: bool, right: int = 18) -> Value:
+    """An output quantizer of 8 or 4 bits, with a scale or without."""
+    to, more = draw(st.sampled_from([(si(8), 0), (si(4), 4), (ui(4) if rectified else si(5), 3)]))
+    if draw(BOOL):
+        return b.requantize(x, name, to, right + more)
+    moves = b.by_channel(x, si(8), f"{name}/shift", -right - more + 6, -right - more + 8)
+    return b.emit(qnn.Shift(x, moves, to), name, "QuantizedConv2D")
+
+
+def finish_conv(draw, b: Builder, x: Value, name: str) -> Value:
+    """Max pooling, rectifier, output."""
+    padding = x.owner.operands[0].owner.padding
+    pooled = draw(BOOL)
+    if pooled:
+        size = draw(st.sampled_from([s for s in (1, 2, 3) if s <= min(x.type.per_sample[:2])]))
+        x = b.emit(qnn.MaxPool(x, (size, size), (draw(st.integers(1, 2)),) * 2, padding))
+    rectified = pooled or draw(BOOL)
+    x = b.relu(x, draw(BOOL)) if rectified else x
+    return output(draw, b, x, f"{name}_out", rectified)
+
+
+def conv_layer(draw, b: Builder, x: Value, name: str) -> Value:
+    kernel, bits = draw(st.sampled_from([1, 2, 3, 5])), draw(st.sampled_from([4, 8]))
+    options = geometry(draw, x, kernel)
+    x = b.align(x) if draw(BOOL) else x
+    return finish_conv(draw, b, b.conv(x, name, draw(st.integers(1, 4)), (kernel, kernel), bits, **options), name)
+
+
+def depthwise_layer(draw, b: Builder, x: Value, name: str) -> Value:
+    kernel = draw(st.sampled_from([2, 3, 5]))
+    return finish_conv(draw, b, b.depthwise(x, name, (kernel, kernel), **geometry(draw, x, kernel)), name)
+
+
+def add_layer(draw, b: Builder, x: Value, name: str) -> Value:
+    """A residual connection, around a convolution or around nothing."""
+    y = b.requantize(b.relu(b.conv(x, f"{name}_conv", x.type.channels)), f"{name}_relu") if draw(BOOL) else x
+    total = b.emit(qnn.Add(b.align(y, si(32)), b.align(x, si(32)) if draw(BOOL) else x))
+    return b.emit(qnn.Shift(total, b.by_channel(total, si(8), f"{name}/shift", -3, 0), si(8)), name, "QuantizedAdd")
+
+
+def concat_layer(draw, b: Builder, x: Value, name: str) -> Value:
+    y = b.requantize(b.conv(x, f"{name}_conv", draw(st.integers(1, 3))), f"{name}_out") if draw(BOOL) else x
+    return b.emit(qnn.Concat((x, y) if draw(BOOL) else (y, x), 3), name, "QuantizedConcatenate")
+
+
+def saturating_alignment(draw, b: Builder, x: Value, name: str) -> Value:
+    """What QuantizedFlatten does to channels of different fractional bits."""
+    return b.align(x, x.type.element)
+
+
+def map_head(draw, b: Builder, x: Value) -> Value:
+    return x
+
+
+def float_map_head(draw, b: Builder, x: Value) -> Value:
+    return b.dequantize(x)
+
+
+def average_head(draw, b: Builder, x: Value) -> Value:
+    """Global average pooling, dense, softmax."""
+    rectified = draw(BOOL)
+    x = b.conv(b.align(x) if draw(BOOL) else x, "wide", 4, (1, 1))
+    x = b.emit(qnn.SumPool(b.relu(x, draw(BOOL)) if rectified else x, keepdims=draw(BOOL)))
+    x = output(draw, b, x, "gap", rectified, right=20)
+    x = b.emit(qnn.Reshape(x, (4,))) if x.type.rank == 4 else x
+    return classes(draw, b, x)
+
+
+def flatten_head(draw, b: Builder, x: Value) -> Value:
+    return classes(draw, b, b.emit(qnn.Reshape(x, (int(np.prod(x.type.per_sample)),)), "flatten"))
+
+
+def classes(draw, b: Builder, x: Value) -> Value:
+    """Two dense layers or one, and what the host computes."""
+    if draw(BOOL):
+        x = b.requantize(b.relu(b.dense(x, "hidden", 4)), "hidden_relu")
+        x = b.align(x) if draw(BOOL) else x
+    x = b.dense(x, "classes", 3, draw(st.sampled_from([4, 8])))
+    return b.emit(nn.Softmax(b.dequantize(x), 1), "softmax", "Softmax") if draw(BOOL) else x
+
+
+INPUTS = (image_input, signed_input, signed_quantizer, unsigned_quantizer)
+LAYERS = (conv_layer, depthwise_layer, add_layer, concat_layer, saturating_alignment)
+HEADS = (map_head, float_map_head, average_head, flatten_head)
