@@ -12,6 +12,7 @@ The names below are imported when they are first used, so that importing the pac
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnn2snn_ir.version import __version__
@@ -32,6 +33,12 @@ __all__ = [
     "load",
     "set_akida_version",
 ]
+
+# In a checkout the sub-packages lie beside this folder.  Python started there finds this folder before an
+# installed package, so it must find them too.
+_CHECKOUT = Path(__file__).parent.parent
+if (_CHECKOUT / "pyproject.toml").is_file():
+    __path__.append(str(_CHECKOUT))
 
 _HOMES = {
     "convert": "cnn2snn_ir.api",

@@ -84,35 +84,36 @@ def _compiled(function: Any) -> Any:
 
 
 @njit(error_model="numpy")
-def _locate(c, at, rows, x_starts, y_places, starts, places):  # type: ignore[no-untyped-def]
-    """Element offsets of `rows` windows and of their results, from window number `at` of the whole batch on."""
+def _locate(c, at, total, rows, x_starts, y_places, starts, places):  # type: ignore[no-untyped-def]
+    """Element offsets of `rows` windows and of their results, from window number `at` of `total` on.
+
+    After the last window comes the last window again: a whole tile costs less than a few rows one by one.
+    """
     sample, position = at // c.positions, at % c.positions
     for r in range(rows):
         starts[r] = sample * c.x_size + x_starts[position]
         places[r] = sample * c.y_size + y_places[position]
-        position += 1
-        if position == c.positions:
-            position = 0
-            sample += 1
+        if at + r + 1 < total:
+            position += 1
+            if position == c.positions:
+                position = 0
+                sample += 1
 
 
 @njit(error_model="numpy")
 def _convolve(samples, c):  # type: ignore[no-untyped-def]
-    """Convolution or dense layer: the window at each of `starts` gives the channels at the same of `places`.
-
-    The last tile overlaps the one before it: computing a position twice costs less than computing it alone.
-    """
+    """Convolution or dense layer: the window at each of `starts` gives the channels at the same of `places`."""
     x_starts = carray(pointer(c.starts), c.positions, np.int64)
     y_places = carray(pointer(c.places), c.positions, np.int64)
     total = samples * c.positions
-    rows = ROWS if total >= ROWS else 1
+    rows = ROWS if total > 1 else 1
     vector_bytes = c.segments * c.pairs * BLOCK * 2
     starts, places = np.empty(ROWS, np.int64), np.empty(ROWS, np.int64)
     s, p = starts.ctypes.data, places.ctypes.data
     x, segments, pitch, pairs, constants, width = c.x, c.segments, c.pitch, c.pairs, c.constants, c.width
     y, wide, channels = c.y, c.y_wide, c.channels
     for done in range(0, total, rows):
-        _locate(c, min(done, total - rows), rows, x_starts, y_places, starts, places)
+        _locate(c, done, total, rows, x_starts, y_places, starts, places)
         for first in range(0, channels, BLOCK):
             w = c.w + first // LANES * vector_bytes
             if first + LANES < channels:
@@ -132,12 +133,12 @@ def _depthwise(samples, c):  # type: ignore[no-untyped-def]
     x_starts = carray(pointer(c.starts), c.positions, np.int64)
     y_places = carray(pointer(c.places), c.positions, np.int64)
     total = samples * c.positions
-    rows = ROWS if total >= ROWS else 1
+    rows = ROWS if total > 1 else 1
     starts, places = np.empty(ROWS, np.int64), np.empty(ROWS, np.int64)
     s, p = starts.ctypes.data, places.ctypes.data
     taps, pairs, constants, width, y, wide, channels = c.taps, c.pairs, c.constants, c.width, c.y, c.y_wide, c.channels
     for done in range(0, total, rows):
-        _locate(c, min(done, total - rows), rows, x_starts, y_places, starts, places)
+        _locate(c, done, total, rows, x_starts, y_places, starts, places)
         for first in range(0, channels, BLOCK):
             x, w = c.x + 2 * first, c.w + first * pairs * 4
             if rows == ROWS:

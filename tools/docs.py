@@ -114,16 +114,14 @@ def default_text(option: Option) -> str:
 
 def supported_page() -> Iterator[str]:
     """The layers that frontends read, and the rules of each target."""
-    from cnn2snn_ir.frontends.keras_h5 import layers, tail
+    from cnn2snn_ir.frontends.keras_h5 import importer, layers, tail
 
-    yield from ("# Supported ops", "")
-    yield "A model is legal if it breaks no rule below; `cnn2snn-opt -p check-legality` names every rule that it breaks."
-    yield from (
-        "An error stops the conversion.  A warning keeps a model off the chip but not out of the simulator.",
-        "",
-    )
-    yield from ("## Keras layers", "", f"Quantized: {words(layers.TABLE)}.", "")
-    yield from (f"Float, behind the last integer: {words(tail.TAIL)}.", "")
+    del layers, tail  # imported to fill the tables
+    yield from ("# Supported ops", "", "A model is legal if it breaks no rule below;")
+    yield "`cnn2snn-opt MODEL -p check-legality` names every one that it breaks.  An error stops the conversion;"
+    yield from ("a warning keeps a model off the chip but not out of the simulator.", "")
+    yield from ("## Keras layers", "", f"Quantized: {words(importer.TABLE)}.", "")
+    yield from (f"Float, behind the last integer: {words(importer.TAIL)}.", "")
     for version, rules in TABLES.items():
         yield from (f"## Akida {str(version)[1:]}", "")
         for source, group in groupby(rules, key=lambda rule: rule.source):

@@ -124,7 +124,7 @@ class Importer:
                 self.broken.add(record.name)  # its own fault, if any, cannot be told from its input's
                 continue
             try:
-                with np.errstate(over="raise", invalid="raise"):  # never carry an infinity or a NaN on
+                with np.errstate(divide="raise", over="raise", invalid="raise"):  # never carry an infinity or a NaN on
                     self.import_layer(record)
             except UnsupportedLayerError as error:
                 self.reject(record, error.diagnostic)

@@ -235,3 +235,11 @@ def test_odd_configurations_give_a_model_or_a_diagnostic(data):
 def test_examples_are_ordinary_files():
     for path in EXAMPLES.glob("*.h5"):
         assert load_model(path).sym_name
+
+
+def test_a_scale_of_zero(tmp_path):
+    def zero(layers, file):
+        next(r for r in layers if r["class_name"].endswith("Rescaling"))["config"]["scale"] = 0
+
+    (found,) = diagnostics(edit(tmp_path, zero, FIXTURES / "quantizeml" / "kws_i8_w8_a8.h5"))
+    assert found.code == "KERAS-CONFIG"
