@@ -40,7 +40,10 @@ def accumulator_range(op: Op, ranges: dict[Value, Range]) -> tuple[Range, Range]
     if isinstance(op, akida2.NeuralLayer):
         layer = layer_ranges(op, ranges[op.operands[0]])
         return layer.biased, layer.biased.union(layer.dot)
-    return (ranges[op.results[0]],) * 2 if isinstance(op, ACCUMULATING) else None
+    if not isinstance(op, ACCUMULATING):
+        return None
+    proven = ranges[op.results[0]]
+    return proven, proven
 
 
 @dataclass(frozen=True)

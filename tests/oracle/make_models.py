@@ -1,13 +1,14 @@
 """Make the QuantizeML test models and what Keras computes with them.
 
-usage: python make_models.py OUTDIR [--only NAME ...]
+usage: python make_models.py OUTDIR [--only NAME ...] [--seed WORD]
 
 Needs an environment with `quantizeml` (see README.md beside this file). For every entry of `TABLE` two
 files appear in OUTDIR: NAME.h5, the quantized model as Keras saves it, and NAME.npz, every
 intermediate tensor on a few samples (`dump_keras.py` describes the format). NAME says
 ARCHITECTURE_INPUT_WEIGHTS_ACTIVATIONS: `i8` is a uint8 image whose first layer has 8-bit weights,
 `fs` a float input quantized to signed integers, `fu` to unsigned ones; `pt` means per-tensor
-activations. Everything is seeded by the name, so one entry can be remade alone.
+activations. Everything is seeded by the name, so one entry can be remade alone; another WORD gives other
+weights and samples.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import argparse
 import os
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,12 +57,18 @@ class Entry:
     until: str | None = None
     """Last layer to quantize."""
     samples: int = 4
+    salt: str = ""
+    """Mixed into every seed."""
     also_keras: bool = False
     """Save the same model as a .keras archive too."""
     train: bool = False
     """Compile, train for one step and save with the optimizer's state."""
     ties: bool = False
     """Set weights and a sample by hand (see `craft_ties`)."""
+
+    def seed(self, part: str = "") -> int:
+        """A seed that depends on the name, the part and the salt alone."""
+        return zlib.crc32(f"{self.name}{part}{self.salt}".encode())
 
 
 TABLE: tuple[Entry, ...] = (
@@ -94,7 +101,7 @@ TABLE: tuple[Entry, ...] = (
 
 def structured_samples(entry: Entry, shape: tuple[int, ...]) -> Array:
     """Blocky random patterns with noise and a different gain per channel, in the model's input dtype."""
-    rng = np.random.default_rng(seed_of(entry.name + "/samples"))
+    rng = np.random.default_rng(entry.seed("/samples"))
     count = CALIBRATION_SAMPLES + entry.samples
     blocks = rng.normal(size=(count, *(-(-n // 4) for n in shape[:-1]), shape[-1]))
     for axis in range(1, len(shape)):
@@ -118,7 +125,7 @@ def float_model(entry: Entry, architecture: Architecture, x: Array) -> keras.Mod
         scale = 1 / 127.5 if entry.offset else 1 / 255
         conditioned = keras.layers.Rescaling(scale, entry.offset, name="rescaling")(inputs)
     model = keras.Model(inputs, architecture.body(conditioned), name=entry.architecture)
-    spread_weights(model, x, np.random.default_rng(seed_of(entry.name + "/weights")))
+    spread_weights(model, x, np.random.default_rng(entry.seed("/weights")))
     return model
 
 
@@ -233,15 +240,10 @@ def save(model: keras.Model, path: Path) -> None:
             source.copy(group, target)
 
 
-def seed_of(text: str) -> int:
-    """A seed that depends on the name alone."""
-    return zlib.crc32(text.encode())
-
-
 def make(entry: Entry, outdir: Path) -> Iterator[Path]:
     """Write the files of one entry, yielding the path of each."""
     keras.backend.clear_session()
-    keras.utils.set_random_seed(seed_of(entry.name))
+    keras.utils.set_random_seed(entry.seed())
     architecture = ARCHITECTURES[entry.architecture]
     samples = structured_samples(entry, architecture.shape)
     calibration, x = samples[: -entry.samples], samples[-entry.samples :]
@@ -265,13 +267,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("outdir", type=Path)
+    parser.add_argument("--seed", default="", metavar="WORD", help="for other weights and samples")
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=[entry.name for entry in TABLE])
     options = parser.parse_args()
     options.outdir.mkdir(parents=True, exist_ok=True)
     tf.config.experimental.enable_op_determinism()
     for entry in TABLE:
         if not options.only or entry.name in options.only:
-            for path in make(entry, options.outdir):
+            for path in make(replace(entry, salt=options.seed), options.outdir):
                 print(f"{path.name}: {path.stat().st_size} bytes", flush=True)
 
 

@@ -1,0 +1,63 @@
+"""Compare every intermediate integer of recorded models with ours, at two levels.
+
+usage: python compare.py DIR
+
+DIR holds NAME.h5 and NAME.npz, as `make_models.py` writes them.  Runs in the project's own environment.  Prints a
+line a model; the exit code is 1 if any integer differs that should not.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from generators.recorded import Recorded
+
+from cnn2snn_ir.api import compile_model
+from cnn2snn_ir.diagnostics import CompileError
+from cnn2snn_ir.frontends import load_model
+from cnn2snn_ir.reference import run_all
+from cnn2snn_ir.runtime.model import Model
+
+EXPECTED_TO_DIFFER = "ties"
+"""Models of this architecture are made so that float32 carriers round."""
+
+
+def verdict(recorded: Recorded, values: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """How many layers were compared, and which differ."""
+    compared = [name for name in recorded.layers if name in values]
+    return f"{len(compared)}/{len(recorded.layers)} layers", recorded.differing(values)
+
+
+def compare(recorded: Recorded) -> tuple[list[str], list[str]]:
+    """What was compared at each level, and the layers that differ."""
+    samples = recorded.data["x"]
+    seen, wrong = verdict(recorded, run_all(load_model(recorded.model), samples))
+    said = [f"qnn {seen}"]
+    try:
+        program = Model(compile_model(recorded.model)[0])
+    except CompileError as error:
+        return [*said, f"program refused: {error.diagnostics[0].code}"], wrong
+    seen, also = verdict(recorded, program.intermediates(samples))
+    return [*said, f"program {seen}"], [*wrong, *also]
+
+
+def main(folder: Path) -> int:
+    """Compare all; returns the exit code."""
+    failed = 0
+    for record in sorted(folder.glob("*.npz")):
+        said, wrong = compare(Recorded(record.with_suffix(".h5"), record))
+        excused = record.stem.startswith(EXPECTED_TO_DIFFER)
+        failed += bool(wrong) and not excused
+        found = f"DIFFERENT: {', '.join(wrong)}" + (" (as it should)" if excused else "") if wrong else "equal"
+        print(f"{record.stem:32s} {', '.join(said):48s} {found}")
+    print("all equal" if not failed else f"{failed} models differ")
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(Path(sys.argv[1])))
