@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from cnn2snn_ir.diagnostics import Diagnostics
 from cnn2snn_ir.ir import Op
-from cnn2snn_ir.ir.rewrite import Rewriter
+from cnn2snn_ir.ir.rewrite import Rewriter, Rule, rewrite
 from cnn2snn_ir.ir.verify import place
 
 
@@ -75,3 +76,18 @@ class Pass:
     def run(self, op: Op, context: PassContext) -> bool:
         """Do it; True if anything changed.  Raises `CompileError` for a user's problem."""
         raise TypeError(f"{self.name} does not say what it does")
+
+
+@dataclass(frozen=True)
+class RewritePass(Pass):
+    """A pass that applies rules to the ops of a graph until none fires."""
+
+    def rules(self) -> Sequence[Rule]:
+        """The rules, in the order in which they are tried on an op."""
+        raise TypeError(f"{self.name} has no rules")
+
+    def run(self, op: Op, context: PassContext) -> bool:
+        rewriter = Rewriter()
+        changed = [rewrite(graph, self.rules(), rewriter) for graph in op.regions]
+        context.absorb(self.name, rewriter)
+        return any(changed)

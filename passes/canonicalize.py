@@ -11,14 +11,15 @@ Preconditions: none.  Contract: exact.  Ops whose results nobody uses disappear.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from cnn2snn_ir.dialects import nn, qnn
 from cnn2snn_ir.ir import ElementType, Op, Tensor, Value
-from cnn2snn_ir.ir.rewrite import Rewriter, Rule, rewrite, rule
-from cnn2snn_ir.passes.base import Pass, PassContext
+from cnn2snn_ir.ir.rewrite import Rewriter, Rule, rule
+from cnn2snn_ir.passes.base import RewritePass
 
 
 def holds(wide: ElementType, narrow: ElementType) -> bool:
@@ -131,14 +132,11 @@ RULES = (
 
 
 @dataclass(frozen=True)
-class Canonicalize(Pass):
+class Canonicalize(RewritePass):
     """Write everything in its one canonical way and erase what nobody uses."""
 
     name = "canonicalize"
     anchors = ("builtin.module", "qnn.block")
 
-    def run(self, op: Op, context: PassContext) -> bool:
-        rewriter = Rewriter()
-        changed = [rewrite(graph, RULES, rewriter) for graph in op.regions]
-        context.absorb(self.name, rewriter)
-        return any(changed)
+    def rules(self) -> Sequence[Rule]:
+        return RULES

@@ -108,56 +108,38 @@ class Parts:
         return main.padding
 
 
-def stored(weights: Tensor, *, reversed_axes: bool) -> Tensor:
-    """A kernel as the chip stores it."""
-    array = weights.array[::-1, ::-1] if reversed_axes else weights.array
-    return Tensor.of(array, weights.type.element, weights.name)
+def reverse(weights: Tensor) -> Tensor:
+    """A kernel with both spatial axes reversed."""
+    return Tensor.of(weights.array[::-1, ::-1], weights.type.element, weights.name)
+
+
+def convolution(parts: Parts, main: qnn.Conv2D | qnn.DepthwiseConv2D) -> dict[str, Any]:
+    """The input and the variables that all convolutions have."""
+    x, shift = parts.alignment(main.x)
+    return {
+        "x": x,
+        "input_shift": shift,
+        "stride": main.strides[0],
+        "padding": parts.padding(main),
+        "acc": main.acc,
+        **parts.pooling(main),
+        **parts.post_processing(main),
+    }
 
 
 def input_conv2d(parts: Parts) -> Op:
     main = parts.first(qnn.Conv2D)
-    x, shift = parts.alignment(main.x)
-    return akida2.InputConv2D(
-        x,
-        stored(main.weights, reversed_axes=False),
-        padding_value=main.pad_value,
-        input_shift=shift,
-        stride=main.strides[0],
-        padding=parts.padding(main),
-        acc=main.acc,
-        **parts.pooling(main),
-        **parts.post_processing(main),
-    )
+    return akida2.InputConv2D(weights=main.weights, padding_value=main.pad_value, **convolution(parts, main))
 
 
 def conv2d(parts: Parts) -> Op:
     main = parts.first(qnn.Conv2D)
-    x, shift = parts.alignment(main.x)
-    return akida2.Conv2D(
-        x,
-        stored(main.weights, reversed_axes=True),
-        input_shift=shift,
-        stride=main.strides[0],
-        padding=parts.padding(main),
-        acc=main.acc,
-        **parts.pooling(main),
-        **parts.post_processing(main),
-    )
+    return akida2.Conv2D(weights=reverse(main.weights), **convolution(parts, main))
 
 
 def depthwise_conv2d(parts: Parts) -> Op:
     main = parts.first(qnn.DepthwiseConv2D)
-    x, shift = parts.alignment(main.x)
-    return akida2.DepthwiseConv2D(
-        x,
-        stored(main.weights, reversed_axes=True),
-        input_shift=shift,
-        stride=main.strides[0],
-        padding=parts.padding(main),
-        acc=main.acc,
-        **parts.pooling(main),
-        **parts.post_processing(main),
-    )
+    return akida2.DepthwiseConv2D(weights=reverse(main.weights), **convolution(parts, main))
 
 
 def dense1d(parts: Parts) -> Op:

@@ -11,14 +11,15 @@ defined as the two steps with the product's own saturation (its `buffer`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from cnn2snn_ir.dialects import qnn
-from cnn2snn_ir.ir import Op, Tensor, si
-from cnn2snn_ir.ir.rewrite import Rewriter, rewrite, rule
-from cnn2snn_ir.passes.base import Pass, PassContext
+from cnn2snn_ir.ir import Tensor, si
+from cnn2snn_ir.ir.rewrite import Rewriter, Rule, rule
+from cnn2snn_ir.passes.base import RewritePass
 
 
 @rule(qnn.Shift, "shift(scale(x, m), s) = requantize(x, m, s)")
@@ -57,14 +58,11 @@ RULES = (scale_then_shift, merge_shifts)
 
 
 @dataclass(frozen=True)
-class FoldScales(Pass):
+class FoldScales(RewritePass):
     """Fold mantissas and shifts into requantizations."""
 
     name = "fold-scales"
     anchors = ("builtin.module", "qnn.block")
 
-    def run(self, op: Op, context: PassContext) -> bool:
-        rewriter = Rewriter()
-        changed = [rewrite(graph, RULES, rewriter) for graph in op.regions]
-        context.absorb(self.name, rewriter)
-        return any(changed)
+    def rules(self) -> Sequence[Rule]:
+        return RULES

@@ -16,15 +16,16 @@ most `max-bits` bits.  Contract: exact.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from cnn2snn_ir.dialects import qnn
 from cnn2snn_ir.ir import Op, Tensor, TensorType, Value, si
-from cnn2snn_ir.ir.rewrite import Rewriter, Rule, rewrite
+from cnn2snn_ir.ir.rewrite import Rewriter, Rule
 from cnn2snn_ir.ir.types import MAX_BITS
-from cnn2snn_ir.passes.base import Pass, PassContext, option
+from cnn2snn_ir.passes.base import RewritePass, option
 from cnn2snn_ir.reference import evaluate_op
 from cnn2snn_ir.reference.arithmetic import Ints
 
@@ -84,7 +85,7 @@ def fold_chain(max_bits: int) -> Rule:
 
 
 @dataclass(frozen=True)
-class FoldThresholds(Pass):
+class FoldThresholds(RewritePass):
     """Fold bias, rectifier and requantization into thresholds."""
 
     name = "fold-thresholds"
@@ -92,8 +93,5 @@ class FoldThresholds(Pass):
 
     max_bits: int = option(4, "fold outputs of at most so many bits")
 
-    def run(self, op: Op, context: PassContext) -> bool:
-        rewriter = Rewriter()
-        changed = [rewrite(graph, [fold_chain(self.max_bits)], rewriter) for graph in op.regions]
-        context.absorb(self.name, rewriter)
-        return any(changed)
+    def rules(self) -> Sequence[Rule]:
+        return (fold_chain(self.max_bits),)

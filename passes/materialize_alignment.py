@@ -16,6 +16,7 @@ Preconditions: the shift goes left, and does not feed or follow an accumulator. 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +24,8 @@ import numpy as np
 from cnn2snn_ir.dialects import qnn
 from cnn2snn_ir.dialects.qnn import ACCUMULATOR
 from cnn2snn_ir.ir import Op, Tensor, si
-from cnn2snn_ir.ir.rewrite import Rewriter, rewrite, rule
-from cnn2snn_ir.passes.base import Pass, PassContext
+from cnn2snn_ir.ir.rewrite import Rewriter, Rule, rule
+from cnn2snn_ir.passes.base import RewritePass
 
 WIDEST_OUTPUT = 8
 """Bits of a value between Akida 2 layers; a shift to more bits is an alignment inside a layer."""
@@ -53,13 +54,10 @@ def identity_layer(op: qnn.Shift, rewriter: Rewriter) -> bool:
 
 
 @dataclass(frozen=True)
-class MaterializeAlignment(Pass):
+class MaterializeAlignment(RewritePass):
     """Turn saturating alignments between layers into identity layers."""
 
     name = "materialize-alignment"
 
-    def run(self, op: Op, context: PassContext) -> bool:
-        rewriter = Rewriter()
-        changed = [rewrite(graph, (identity_layer,), rewriter) for graph in op.regions]
-        context.absorb(self.name, rewriter)
-        return any(changed)
+    def rules(self) -> Sequence[Rule]:
+        return (identity_layer,)

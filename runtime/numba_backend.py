@@ -53,7 +53,7 @@ class NumbaBackend:
         if layer is None:
             return None
         if fits(layer, program.ranges[layer.x]):
-            return LayerStep(layer, self.carrier(layer.ranges.activated))
+            return LayerStep(layer)
         return blas_step(layer)
 
     def link(self, calls: Iterable[Call]) -> tuple[Call, ...]:
@@ -129,10 +129,9 @@ def writing(y: Buffer) -> dict[str, int | Array]:
 
 @dataclass(frozen=True, eq=False)
 class LayerStep:
-    """One layer with weights; `middle` is the type of what an average pooling sums."""
+    """One layer with weights."""
 
     layer: Layer
-    middle: np.dtype[Any]
 
     def bind(self, buffers: Buffers, samples: int) -> Call:
         """See `Step`.  Pooling reads what the convolution wrote to a buffer of this step's own."""
@@ -140,7 +139,7 @@ class LayerStep:
         if layer.pool is Pool.NONE:
             return convolution(layer, x, y, layer.epilogue)
         maximum = layer.pool is Pool.MAX
-        dtype = y.layout.dtype if maximum else self.middle
+        dtype = y.layout.dtype if maximum else np.dtype(np.int32)
         between = Layout((*layer.positions, layer.filters), dtype).allocate(samples)
         if maximum:
             return Commands.joined([convolution(layer, x, between, layer.epilogue), max_pool(layer, between, y)])

@@ -174,7 +174,9 @@ def _max_pool(samples, c, x, y):  # type: ignore[no-untyped-def]
             top, left = max(top, 0), max(left, 0)
             start = n * c.y_size + places[p]
             best = y[start : start + c.channels]
-            best[:] = x[base + top * c.columns + left]
+            corner = x[base + top * c.columns + left]
+            for k in range(len(best)):
+                best[k] = corner[k]
             for i in range(top, bottom):
                 for j in range(left, right):
                     pixel = x[base + i * c.columns + j]
@@ -184,17 +186,18 @@ def _max_pool(samples, c, x, y):  # type: ignore[no-untyped-def]
 
 @njit(error_model="numpy")
 def _average_pool(samples, c, x, y):  # type: ignore[no-untyped-def]
-    """Sum over the positions of `x` [samples · rows · columns, channels], then the epilogue."""
+    """Sum over the positions of `x` [samples · rows · columns, channels], int32, then the epilogue."""
     constants = carray(pointer(c.constants), (8, c.width), np.int32)
     place = carray(pointer(c.places), 1, np.int64)[0]
     area = c.rows * c.columns
     sums = np.empty(c.channels, np.int32)
     for n in range(samples):
-        sums[:] = 0
+        for k in range(len(sums)):
+            sums[k] = 0
         for p in range(n * area, (n + 1) * area):
             pixel = x[p]
             for k in range(len(sums)):
-                sums[k] += np.int32(pixel[k])
+                sums[k] += pixel[k]
         start = n * c.y_size + place
         _finish(sums, constants, y[start : start + c.channels])
 
@@ -272,15 +275,10 @@ def execute(samples, commands):  # type: ignore[no-untyped-def]
                 _max_pool(samples, c, carray(pointer(c.x), shape, np.int16), y)
         elif c.kernel == 3:
             shape = (samples * c.rows * c.columns, c.channels)
-            narrow, large = carray(pointer(c.x), shape, np.int16), carray(pointer(c.x), shape, np.int32)
-            if c.x_wide and c.y_wide:
-                _average_pool(samples, c, large, wide_y)
-            elif c.x_wide:
-                _average_pool(samples, c, large, y)
-            elif c.y_wide:
-                _average_pool(samples, c, narrow, wide_y)
+            if c.y_wide:
+                _average_pool(samples, c, carray(pointer(c.x), shape, np.int32), wide_y)
             else:
-                _average_pool(samples, c, narrow, y)
+                _average_pool(samples, c, carray(pointer(c.x), shape, np.int32), y)
         elif c.kernel == 4:
             b = carray(pointer(c.b), samples * c.b_size, np.int16)
             if c.y_wide:

@@ -142,9 +142,16 @@ def write(modules: list[Module], settings: Settings) -> None:
         write_program(modules[0], output)
         return
     weights = "inline" if settings.weights is Weights.INLINE else "elide"
-    notes = not settings.no_annotations
-    form = {"generic": settings.generic, "weights": weights, "locations": settings.print_loc, "annotations": notes}
-    texts = [print_module(module, **form) for module in modules]
+    texts = [
+        print_module(
+            module,
+            generic=settings.generic,
+            weights=weights,
+            locations=settings.print_loc,
+            annotations=not settings.no_annotations,
+        )
+        for module in modules
+    ]
     text = f"{SEPARATOR}\n".join(texts)
     if settings.weights is Weights.SIDECAR:
         write_sidecar(modules, settings)

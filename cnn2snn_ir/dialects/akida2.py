@@ -25,6 +25,9 @@ from cnn2snn_ir.dialects.geometry import Padding, per_channel, spatial
 from cnn2snn_ir.dialects.qnn import ACCUMULATOR, PRODUCT, concatenated, fault
 from cnn2snn_ir.ir import F32, ElementType, Op, Tensor, TensorType, Value, attr, constant, operand, operands, si
 
+FULL_KERNEL = "[height, width, in, out]"
+DEPTHWISE_KERNEL = "[height, width, channels]"
+
 
 class Activation(StrEnum):
     """What follows the accumulator."""
@@ -67,8 +70,9 @@ class ConvLayer(NeuralLayer, kw_only=True):
     pool_stride: tuple[int, int] = attr("Max-pooling step.", default=(2, 2), minimum=1)
 
 
-def conv_result(op: ConvLayer, x: TensorType, kernel: tuple[int, int], filters: int) -> tuple[TensorType, ...]:
+def conv_result(op: ConvLayer, x: TensorType, weights: Tensor, filters: int) -> tuple[TensorType, ...]:
     """The result type of a convolution with its pooling."""
+    kernel = (weights.type.shape[0] or 0, weights.type.shape[1] or 0)
     rows, columns = spatial(x, kernel, (op.stride, op.stride), op.padding)
     if op.pool is Pool.MAX:
         rows, columns = spatial(
@@ -78,6 +82,13 @@ def conv_result(op: ConvLayer, x: TensorType, kernel: tuple[int, int], filters: 
         rows = columns = 1
     element = op.to or (op.post_op if op.pool is Pool.AVERAGE else op.acc)
     return (TensorType((x.shape[0], rows, columns, filters), element),)
+
+
+def verify_conv(op: ConvLayer, x: TensorType, channels: int, filters: int) -> Iterator[Diagnostic]:
+    """The kernel fits the map, and so do the variables."""
+    if channels != x.channels:
+        yield from fault(op, f"has weights for {channels} input channels, found {x}")
+    yield from verify_variables(op, channels, filters)
 
 
 def verify_variables(op: NeuralLayer, channels: int, filters: int) -> Iterator[Diagnostic]:
@@ -139,15 +150,12 @@ class InputConv2D(ConvLayer, name="akida2.input_conv2d"):
     padding_value: Tensor | None = attr("Integer at padded positions; none is 0.", default=None)
 
     def infer(self) -> tuple[TensorType, ...]:
-        kh, kw, _, filters = kernel_shape(self.weights, 4, "[height, width, in, out]")
-        return conv_result(self, self.x.type, (kh, kw), filters)
+        return conv_result(self, self.x.type, self.weights, kernel_shape(self.weights, 4, FULL_KERNEL)[3])
 
     def verify(self) -> Iterator[Diagnostic]:
-        _, _, channels, filters = kernel_shape(self.weights, 4, "[height, width, in, out]")
-        if channels != self.x.type.channels:
-            yield from fault(self, f"has weights for {channels} input channels, found {self.x.type}")
+        _, _, channels, filters = kernel_shape(self.weights, 4, FULL_KERNEL)
+        yield from verify_conv(self, self.x.type, channels, filters)
         yield from fault(self, per_channel(self.padding_value, channels, "padding_value"))
-        yield from verify_variables(self, channels, filters)
 
 
 class Conv2D(ConvLayer, name="akida2.conv2d"):
@@ -157,14 +165,11 @@ class Conv2D(ConvLayer, name="akida2.conv2d"):
     weights: Tensor = constant("Reversed kernel [height, width, in, out].")
 
     def infer(self) -> tuple[TensorType, ...]:
-        kh, kw, _, filters = kernel_shape(self.weights, 4, "[height, width, in, out]")
-        return conv_result(self, self.x.type, (kh, kw), filters)
+        return conv_result(self, self.x.type, self.weights, kernel_shape(self.weights, 4, FULL_KERNEL)[3])
 
     def verify(self) -> Iterator[Diagnostic]:
-        _, _, channels, filters = kernel_shape(self.weights, 4, "[height, width, in, out]")
-        if channels != self.x.type.channels:
-            yield from fault(self, f"has weights for {channels} input channels, found {self.x.type}")
-        yield from verify_variables(self, channels, filters)
+        _, _, channels, filters = kernel_shape(self.weights, 4, FULL_KERNEL)
+        yield from verify_conv(self, self.x.type, channels, filters)
 
 
 class DepthwiseConv2D(ConvLayer, name="akida2.depthwise_conv2d"):
@@ -174,14 +179,11 @@ class DepthwiseConv2D(ConvLayer, name="akida2.depthwise_conv2d"):
     weights: Tensor = constant("Reversed kernel [height, width, channels].")
 
     def infer(self) -> tuple[TensorType, ...]:
-        kh, kw, channels = kernel_shape(self.weights, 3, "[height, width, channels]")
-        return conv_result(self, self.x.type, (kh, kw), channels)
+        return conv_result(self, self.x.type, self.weights, kernel_shape(self.weights, 3, DEPTHWISE_KERNEL)[2])
 
     def verify(self) -> Iterator[Diagnostic]:
-        channels = kernel_shape(self.weights, 3, "[height, width, channels]")[2]
-        if channels != self.x.type.channels:
-            yield from fault(self, f"has weights for {channels} channels, found {self.x.type}")
-        yield from verify_variables(self, channels, channels)
+        channels = kernel_shape(self.weights, 3, DEPTHWISE_KERNEL)[2]
+        yield from verify_conv(self, self.x.type, channels, channels)
 
 
 class Dense1D(NeuralLayer, name="akida2.dense1d"):

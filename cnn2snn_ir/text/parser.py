@@ -7,35 +7,30 @@ can; whether the ops make sense is the verifier's business, so that broken IR ca
 from __future__ import annotations
 
 import difflib
-import json
-import math
 import re
 import threading
 from collections.abc import Iterable
 from importlib.resources import files
 from typing import Any
 
-import numpy as np
-from lark import Lark, Token, Transformer, UnexpectedInput, v_args
+from lark import Lark, Token, UnexpectedInput, v_args
 
-from cnn2snn_ir.diagnostics import CompileError, Diagnostic, Diagnostics, Span
+from cnn2snn_ir.diagnostics import CompileError, Diagnostic
 from cnn2snn_ir.dialects import DIALECTS, all_ops, lookup
 from cnn2snn_ir.dialects.builtin import Module
 from cnn2snn_ir.ir.fields import AttrValue, Field, Role, convert
 from cnn2snn_ir.ir.graph import Graph
-from cnn2snn_ir.ir.location import UNKNOWN, Fused, Layer, Location, Text
+from cnn2snn_ir.ir.location import UNKNOWN, Location
 from cnn2snn_ir.ir.op import Op
 from cnn2snn_ir.ir.tensor import Tensor
-from cnn2snn_ir.ir.types import F32, ElementType, TensorType
+from cnn2snn_ir.ir.types import F32, TensorType
 from cnn2snn_ir.ir.values import Value
+from cnn2snn_ir.text.literals import Literals, Word, plain, unquote
 from cnn2snn_ir.text.printer import FORMAT_VERSION
 from cnn2snn_ir.text.syntax_errors import syntax_error
 from cnn2snn_ir.text.weights import Weights, decode_blob
 
-_ELEMENT = re.compile(r"(si|ui|f)[1-9][0-9]?\Z")
 _VERSION = re.compile(r"\s*// c2s (\d+)")
-MAX_ELEMENTS = 1 << 28
-"""A constant written as a single value for more elements than this is refused before it is allocated."""
 
 
 def parse_module(text: str, file: str = "<text>", weights: Weights | None = None) -> Module:
@@ -53,15 +48,11 @@ def parse_module(text: str, file: str = "<text>", weights: Weights | None = None
         module = lark.parse(text)
     except UnexpectedInput as error:
         raise CompileError([*builder.found, syntax_error(error, text, file)]) from None
-    builder.found.raise_errors()
+    found = builder.found
+    builder.begin("", "", {})  # let go of the text and of its values
+    found.raise_errors()
     assert isinstance(module, Module)
     return module
-
-
-class Word(str):
-    """A bare word, whose meaning depends on the field it is given to."""
-
-    __slots__ = ()
 
 
 class Dict(dict[str, AttrValue]):
@@ -83,23 +74,15 @@ class Signature(tuple[list[Token], list[Token]]):
 
 
 @v_args(inline=True)
-class _Builder(Transformer[Token, Any]):
+class _Builder(Literals):
     """One method a grammar rule; the state is that of one text."""
 
     def begin(self, text: str, file: str, weights: Weights) -> None:
         """Forget the last text."""
-        self.text, self.file, self.weights = text, file, weights
-        self.found = Diagnostics()
+        self.reset(text, file)
+        self.weights = weights
         self.environment: dict[str, Value] = {}
         self.blobs: dict[str, Token] = {}
-
-    # ---- diagnostics ----------------------------------------------------------------------------------------
-
-    def span(self, token: Token, length: int | None = None) -> Span:
-        return Span(self.text, token.line or 1, token.column or 1, length or len(token), self.file)
-
-    def fault(self, code: str, message: str, token: Token, help: str = "") -> None:
-        self.found.add(Diagnostic(code, message, where=f"{self.file}:{token.line}", help=help, span=self.span(token)))
 
     # ---- module, blocks, ops --------------------------------------------------------------------------------
 
@@ -343,65 +326,7 @@ class _Builder(Transformer[Token, Any]):
     def entry(self, name: Token, value: Any) -> tuple[Token, AttrValue]:
         return name, unquote(value) if isinstance(value, Token) else value
 
-    # ---- attribute values -----------------------------------------------------------------------------------
-
-    def number(self, token: Token) -> int | float:
-        if token.type == "FLOAT":
-            return float(token)
-        if len(token) > 30:
-            self.fault("PARSE-NUMBER", "the integer is too large", token)
-            return 0
-        return int(token)
-
-    def word(self, token: Token) -> AttrValue:
-        match str(token):
-            case "true" | "false" as boolean:
-                return boolean == "true"
-            case "null":
-                return None
-            case element if _ELEMENT.match(element):
-                try:
-                    return ElementType.parse(element)
-                except ValueError as error:
-                    self.fault("PARSE-TYPE", str(error), token)
-                    return None
-            case word:
-                return Word(word)
-
-    def items(self, *items: Any) -> tuple[AttrValue, ...]:
-        return tuple(unquote(i) if isinstance(i, Token) else plain(i) for i in items)
-
-    # ---- tensors --------------------------------------------------------------------------------------------
-
-    def tensor_name(self, token: Token) -> str:
-        return unquote(token)
-
-    def elements(self, *numbers: int | float) -> list[int | float]:
-        return [*numbers]
-
-    def tensor(self, name: str, header: Token, contents: Any) -> Tensor:
-        element_text, _, dims = header[:-1].partition("[")
-        scalar = Tensor.of(np.zeros((), np.int8), ElementType.parse("si8"), name)
-        try:
-            element = ElementType.parse(element_text)
-            shape = tuple(int(d) for d in dims.split(",")) if dims.strip() else ()
-        except ValueError:
-            self.fault("PARSE-TENSOR", f"not the type of a tensor: {header}", header, "for example si8[3, 3, 1, 16]")
-            return scalar
-        if isinstance(contents, Token):
-            return Tensor(name, TensorType(shape, element), None, contents.removeprefix("sha256:"))
-        if math.prod(shape) > MAX_ELEMENTS:
-            self.fault("PARSE-TENSOR", f"a tensor of {math.prod(shape)} elements is too large", header)
-            return scalar
-        try:
-            dtype = element.dtype if element.is_float else None
-            array = np.array(contents, dtype) if isinstance(contents, list) else np.full(shape, contents, dtype)
-            if array.size == 0:
-                array = array.astype(element.dtype)
-            return Tensor.of(array.reshape(shape), element, name)
-        except (ValueError, OverflowError):
-            self.fault("PARSE-TENSOR", f"the values do not fit {header}", header)
-            return scalar
+    # ---- bytes of tensors ---------------------------------------------------------------------------------
 
     def blob(self, digest: Token, text: Token) -> None:
         self.blobs[digest.removeprefix("sha256:")] = text
@@ -422,27 +347,6 @@ class _Builder(Transformer[Token, Any]):
             diagnostic = Diagnostic("IR-WEIGHTS-HASH", f"wrong bytes: {error}", where=value.name)
             self.found.add(diagnostic)
         return value
-
-    # ---- locations ------------------------------------------------------------------------------------------
-
-    def position_of(self, token: Token) -> Text:
-        return Text(self.file, token.line or 0, token.column or 0)
-
-    def location(self, loc: Location) -> Location:
-        return loc
-
-    def unknown(self) -> Location:
-        return UNKNOWN
-
-    def layer(self, name: Token, kind: Token | None = None, index: Token | None = None) -> Layer:
-        words = "" if kind is None else unquote(kind)
-        return Layer(unquote(name), words, -1 if index is None else int(index[:12]))
-
-    def position(self, file: Token, line: Token, column: Token) -> Text:
-        return Text(unquote(file), int(line[:12]), int(column[:12]))
-
-    def fused(self, *parts: Layer | Text) -> Location:
-        return Fused(parts)
 
 
 class Results(tuple[Token, ...]):
@@ -470,21 +374,6 @@ _NOWHERE = _Nowhere.build([], {}, [], [], loc=UNKNOWN)
 def split_results(parts: tuple[Any, ...]) -> tuple[list[Token], tuple[Any, ...]]:
     """The result names of an op, and the rest."""
     return ([*parts[0]], parts[1:]) if isinstance(parts[0], Results) else ([], parts)
-
-
-def plain(value: AttrValue) -> AttrValue:
-    """A bare word that no field gave a meaning is a string."""
-    return str.__str__(value) if isinstance(value, Word) else value
-
-
-def unquote(token: str) -> str:
-    """The text of a string literal, or the word itself."""
-    if token.startswith('"'):
-        try:
-            return str(json.loads(token))
-        except ValueError:
-            return token[1:-1]
-    return str(token)
 
 
 class _Parser:

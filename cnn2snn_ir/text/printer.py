@@ -37,7 +37,8 @@ def print_module(
 ) -> str:
     """The text of a module (or of any op).
 
-    `annotations=False` leaves the discardable facts out, for reading.  `weights` is `elide` (tensors over 16 elements by name, type and hash) or `inline` (their bytes at the end).
+    `annotations=False` leaves the discardable facts out, for reading.  `weights` is `elide` (tensors over 16 elements
+    by name, type and hash) or `inline` (their bytes at the end).
     """
     printer = _Printer(module, generic, locations, annotations)
     lines = list(printer.op(module, 0))

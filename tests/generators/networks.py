@@ -112,7 +112,7 @@ BOOL = st.booleans()
 
 @st.composite
 def networks(draw) -> builtin.Module:
-    """An input, up to three layers, a head; every variant of each; 2-bit weights are all that is not legal for Akida 2."""
+    """An input, up to three layers, a head; every variant of each.  Only 2-bit weights are not legal for Akida 2."""
     b = Builder(draw(st.integers(0, 999)), draw(BOOL))
     x = draw(st.sampled_from(INPUTS))(draw, b)
     for index in range(draw(st.integers(0, 3))):
