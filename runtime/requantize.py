@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cnn2snn_ir.analysis.interval import Integers, Range, constant_integers, integers
+from cnn2snn_ir.analysis.interval import Integers, Range, constant_integers, greater, integers, lesser
 from cnn2snn_ir.analysis.layer_ranges import LayerRanges
 from cnn2snn_ir.dialects import akida2
 from cnn2snn_ir.dialects.akida2 import Activation
@@ -46,7 +46,7 @@ class Clamp:
 
     def then_clamp(self, lo: Integers | int, hi: Integers | int) -> Clamp:
         """Followed by another clamp."""
-        low, high = (integers(np.minimum(np.maximum(bound, lo), hi)) for bound in (self.lo, self.hi))
+        low, high = (lesser(greater(bound, lo), hi) for bound in (self.lo, self.hi))
         return Clamp(self.bias, low, high)
 
     def then_saturate(self, element: ElementType) -> Clamp:
@@ -77,9 +77,9 @@ class Rescale:
     def of(cls, scales: Tensor | None, output_shift: Tensor | None, buffer: ElementType, to: ElementType) -> Rescale:
         """`saturate_to(round(saturate_buffer(a · scales) · 2^output_shift))`."""
         shift = constant_integers(output_shift)
-        right = integers(np.maximum(-shift, 0))
+        right = greater(-shift, 0)
         limits = Range.full(buffer).shift_round(shift).saturate(to)
-        factor = constant_integers(scales, 1) * 2 ** np.maximum(shift, 0)
+        factor = constant_integers(scales, 1) * 2 ** greater(shift, 0)
         half = integers(2**right) // 2
         return cls(integers(factor), integers(half), right, limits.lo, limits.hi)
 
@@ -103,8 +103,8 @@ class Rescale:
         unit = integers(2**self.shift)
         reaches = -((self.half - self.hi * unit) // self.factor)  # ceil((hi · unit - half) / factor)
         stays = -((self.half - (self.lo + 1) * unit) // self.factor) - 1
-        hi = integers(np.maximum(np.minimum(clamp.hi, reaches), clamp.lo))
-        lo = integers(np.minimum(np.maximum(clamp.lo, stays), hi))
+        hi = greater(lesser(clamp.hi, reaches), clamp.lo)
+        lo = lesser(greater(clamp.lo, stays), hi)
         return Clamp(clamp.bias, lo, hi)
 
     def widest(self, a: Range) -> Range:
@@ -174,7 +174,7 @@ class Epilogue:
         limits = np.iinfo(self.dtype)
         table = np.empty((8, channels), self.dtype)
         for row, value in zip(table, (*vars(self.first).values(), *vars(self.rescale).values()), strict=True):
-            row[:] = np.minimum(np.maximum(value, limits.min), limits.max)
+            row[:] = lesser(greater(value, int(limits.min)), int(limits.max))
         return table
 
 
@@ -185,10 +185,10 @@ def fold(op: akida2.NeuralLayer, ranges: LayerRanges) -> Epilogue:
         bias = constant_integers(op.bias) * 2 ** constant_integers(op.bias_shift)
         first = first.then_add(integers(bias)).then_saturate(op.acc)
     if op.activation is Activation.RELU:
-        first = first.then_clamp(0, np.maximum(first.hi, 0))
+        first = first.then_clamp(0, greater(first.hi, 0))
     if op.max_value is not None:
         bound = constant_integers(op.max_value) * 2 ** constant_integers(op.max_value_shift)
-        first = first.then_clamp(np.minimum(first.lo, bound), bound)
+        first = first.then_clamp(lesser(first.lo, bound), integers(bound))
     second = None if ranges.pooled_sum is None else saturation(op.post_op)
     if op.to is None:
         rescale = Rescale.identity(op.acc if second is None else op.post_op)

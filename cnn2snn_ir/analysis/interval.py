@@ -28,9 +28,19 @@ def constant_integers(tensor: Tensor | None, default: int = 0) -> Integers:
     return integers(default if tensor is None else tensor.array)
 
 
+def lesser(a: npt.ArrayLike, b: npt.ArrayLike) -> Integers:
+    """The smaller of two bounds, channel by channel."""
+    return integers(np.minimum(integers(a), integers(b)))
+
+
+def greater(a: npt.ArrayLike, b: npt.ArrayLike) -> Integers:
+    """The larger of two bounds, channel by channel."""
+    return integers(np.maximum(integers(a), integers(b)))
+
+
 def shift_round(x: Integers, shift: Integers) -> Integers:
     """`floor(x · 2^shift + 1/2)` of any size: rounded half up where the shift is to the right."""
-    left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
+    left, right = greater(shift, 0), greater(-shift, 0)
     scaled: Integers = (integers(x * 2 * 2**left) + integers(2**right)) // integers(2 ** (right + 1))
     return scaled
 
@@ -84,8 +94,15 @@ class Range:
 
     def clamp(self, lo: npt.ArrayLike, hi: npt.ArrayLike) -> Range:
         """After `min(max(x, lo), hi)`."""
-        low, high = integers(lo), integers(hi)
-        return Range.of(np.minimum(np.maximum(self.lo, low), high), np.minimum(np.maximum(self.hi, low), high))
+        return self.above(lo).below(hi)
+
+    def below(self, bound: npt.ArrayLike) -> Range:
+        """After `min(x, bound)`."""
+        return Range(lesser(self.lo, bound), lesser(self.hi, bound))
+
+    def above(self, bound: npt.ArrayLike) -> Range:
+        """After `max(x, bound)`."""
+        return Range(greater(self.lo, bound), greater(self.hi, bound))
 
     def saturate(self, element: ElementType) -> Range:
         """After saturation to `element`."""
@@ -102,7 +119,7 @@ class Range:
     def times(self, factors: Integers) -> Range:
         """After multiplication by a constant per channel, of either sign."""
         a, b = self.lo * factors, self.hi * factors
-        return Range.of(np.minimum(a, b), np.maximum(a, b))
+        return Range(lesser(a, b), greater(a, b))
 
     def shift_left(self, shift: Integers) -> Range:
         """After `x << shift`."""
@@ -114,7 +131,7 @@ class Range:
 
     def union(self, other: Range) -> Range:
         """The smallest interval that holds both."""
-        return Range.of(np.minimum(self.lo, other.lo), np.maximum(self.hi, other.hi))
+        return Range(lesser(self.lo, other.lo), greater(self.hi, other.hi))
 
     # ---- channels --------------------------------------------------------------------------------------------
 
@@ -162,7 +179,7 @@ def dot_depthwise(x: Range, weights: npt.NDArray[Any]) -> Range:
 def magnitude(x: Range, weights: npt.NDArray[Any]) -> int:
     """Upper bound of every partial sum of the products, in any order: max over outputs of sum |w| · max |x|."""
     positive, negative = _split(weights, x.magnitude)
-    largest = np.maximum(abs(x.lo), abs(x.hi))
+    largest = greater(abs(x.lo), abs(x.hi))
     inputs = np.broadcast_to(largest, (weights.shape[1],)).astype(positive.dtype)
     sums = inputs @ (positive + negative)
     return int(sums.max()) if sums.size else 0
@@ -170,7 +187,7 @@ def magnitude(x: Range, weights: npt.NDArray[Any]) -> int:
 
 def magnitude_depthwise(x: Range, weights: npt.NDArray[Any]) -> int:
     """The same for [taps, channels]."""
-    sums = np.maximum(abs(x.lo), abs(x.hi)) * integers(np.abs(weights.astype(np.int64)).sum(axis=0))
+    sums = greater(abs(x.lo), abs(x.hi)) * integers(np.abs(weights.astype(np.int64)).sum(axis=0))
     return int(sums.max())
 
 

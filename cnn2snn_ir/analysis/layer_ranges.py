@@ -70,10 +70,9 @@ def layer_ranges(op: akida2.NeuralLayer, x: Range) -> LayerRanges:
 def activate(op: akida2.NeuralLayer, a: Range) -> Range:
     """After the activation."""
     if op.activation is Activation.RELU:
-        a = Range.of(np.maximum(a.lo, 0), np.maximum(a.hi, 0))
+        a = a.above(0)
     if op.max_value is not None:
-        bound = constant_integers(op.max_value) * 2 ** constant_integers(op.max_value_shift)
-        a = Range.of(np.minimum(a.lo, bound), np.minimum(a.hi, bound))
+        a = a.below(constant_integers(op.max_value) * 2 ** constant_integers(op.max_value_shift))
     return a
 
 

@@ -134,11 +134,8 @@ def bias_add(op: qnn.BiasAdd, x: Range) -> Range:
 
 @transfer_of(qnn.ReLU)
 def relu(op: qnn.ReLU, x: Range) -> Range:
-    positive = Range.of(np.maximum(x.lo, 0), np.maximum(x.hi, 0))
-    if op.max is None:
-        return positive
-    bound = constant_integers(op.max) * 2 ** constant_integers(op.shift)
-    return Range.of(np.minimum(positive.lo, bound), np.minimum(positive.hi, bound))
+    positive = x.above(0)
+    return positive if op.max is None else positive.below(constant_integers(op.max) * 2 ** constant_integers(op.shift))
 
 
 @transfer_of(qnn.SumPool)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cnn2snn_ir.diagnostics import Diagnostic, Diagnostics, fail
+from cnn2snn_ir.dialects import qnn
 from cnn2snn_ir.ir import Op
 from cnn2snn_ir.passes.base import Pass, PassContext, option
 from cnn2snn_ir.passes.legality import akida2
@@ -22,6 +23,8 @@ TABLES: dict[AkidaVersion, tuple[Rule, ...]] = {AkidaVersion.v2: akida2.RULES}
 
 def illegalities(op: Op, rules: tuple[Rule, ...]) -> Iterator[Diagnostic]:
     """Every rule that `op` or an op nested in it breaks."""
+    fused = any(isinstance(inner, qnn.Block) for inner in op.walk())
+    rules = tuple(rule for rule in rules if fused or not rule.once_fused)
     for inner in op.walk():
         for rule in rules:
             diagnostic = rule.check(inner)

@@ -37,6 +37,8 @@ class Rule:
     applies_to: tuple[type[Op], ...]
     predicate: Predicate
     severity: Severity = Severity.ERROR
+    once_fused: bool = False
+    """True for a rule that makes sense only once blocks have been formed."""
 
     def check(self, op: Op) -> Diagnostic | None:
         """The diagnostic for an op that breaks the rule."""
