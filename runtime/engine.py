@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -61,6 +60,7 @@ class Engine:
         self._outputs = module.outputs
         self._idle: list[Workspace] = []
         self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(self.threads, "cnn2snn-engine")  # starts threads when there is work
 
     def _step(self, op: Op, program: Program) -> Step:
         return self.backend.step(op, program) or shared_step(op)
@@ -120,10 +120,6 @@ class Engine:
         """While our threads run, BLAS must not start its own."""
         uses_blas = any(isinstance(step, BlasStep) for step in self.steps)
         return single_threaded_blas() if uses_blas else nullcontext()
-
-    @cached_property
-    def _pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self.threads, "cnn2snn-engine")
 
 
 @dataclass(frozen=True, eq=False)

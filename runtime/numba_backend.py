@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from cnn2snn_ir.runtime.requantize import INT32, Epilogue, fold_add, inside
 from cnn2snn_ir.runtime.step import Buffers, Call, Step
 from cnn2snn_ir.runtime.storage import Array, Buffer, Layout
 from cnn2snn_ir.runtime.vector_kernels import BLOCK
+
+Fields: TypeAlias = dict[str, int | Array]
+"""Fields of a command; an array stands for its address."""
 
 INT16 = Range.of(-(2**15), 2**15 - 1)
 
@@ -86,7 +89,7 @@ class Commands:
 
     @classmethod
     def of(cls, kernel: Kernel, **fields: int | Array) -> Commands:
-        """One command; an array stands for its address."""
+        """One command."""
         rows = np.zeros(1, COMMAND)
         rows["kernel"] = kernel
         arrays = []
@@ -114,16 +117,16 @@ def is_wide(buffer: Buffer) -> int:
     return int(buffer.layout.dtype == np.int32)
 
 
-def reading(x: Buffer) -> dict[str, int | Array]:
+def reading(x: Buffer) -> Fields:
     """The fields that say where operand `x` lies."""
     return {"x": x.flat, "x_size": x.layout.sample_size, "x_wide": is_wide(x)}
 
 
-def writing(y: Buffer) -> dict[str, int | Array]:
+def writing(y: Buffer) -> Fields:
     """The fields that say where result `y` lies."""
     places = y.layout.pixels()
     channels = y.layout.channels
-    place = {"y": y.flat, "y_size": y.layout.sample_size, "y_wide": is_wide(y), "places": places}
+    place: Fields = {"y": y.flat, "y_size": y.layout.sample_size, "y_wide": is_wide(y), "places": places}
     return {**place, "positions": len(places), "channels": channels}
 
 
@@ -183,7 +186,7 @@ def depthwise_convolution(layer: Layer, x: Buffer, y: Buffer, epilogue: Epilogue
     )
     taps, w = pack_depthwise(layer, x.layout, group)
     constants = whole_blocks(np.tile(epilogue.constants(layer.filters), group))
-    grouped = {"starts": starts, "places": places, "positions": len(starts), "channels": layer.filters * group}
+    grouped: Fields = {"starts": starts, "places": places, "positions": len(starts), "channels": layer.filters * group}
     return Commands.of(
         Kernel.DEPTHWISE,
         **reading(x),
@@ -221,7 +224,7 @@ def average_pool(layer: Layer, x: Buffer, y: Buffer, epilogue: Epilogue) -> Comm
     """Sum over all positions of `x`, which has no border, scaled to `y`."""
     rows, columns = layer.positions
     constants = epilogue.constants(layer.filters)
-    size = {"rows": rows, "columns": columns, "constants": constants, "width": layer.filters}
+    size: Fields = {"rows": rows, "columns": columns, "constants": constants, "width": layer.filters}
     return Commands.of(Kernel.AVERAGE_POOL, **reading(x), **writing(y), **size)
 
 

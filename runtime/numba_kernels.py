@@ -5,6 +5,9 @@ do not wait for Python and threads do not wait for its lock.  Maps hold int16 el
 `wide`; a position is an element offset within a sample.
 """
 
+# Numba exports `carray` only at run time.
+# mypy: disable-error-code="attr-defined"
+
 from __future__ import annotations
 
 from enum import IntEnum
@@ -76,11 +79,10 @@ _depthwise_many, _depthwise_one = depthwise_tile(ROWS), depthwise_tile(1)
 
 def _compiled(function: Any) -> Any:
     """Compile `function` at its first call; release the interpreter lock while it runs."""
-    options = {"nogil": True, "error_model": "numpy"}
     try:
-        return njit(cache=True, **options)(function)
+        return njit(nogil=True, error_model="numpy", cache=True)(function)
     except RuntimeError:  # no directory to keep compiled code in: every process compiles for itself
-        return njit(**options)(function)
+        return njit(nogil=True, error_model="numpy")(function)
 
 
 @njit(error_model="numpy")

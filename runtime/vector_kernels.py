@@ -220,11 +220,12 @@ def _masked_store(b: Builder, vector: Any, pointer: Any, mask: Any) -> None:
     b.call(cgutils.get_or_insert_function(b.module, kind, name), [vector, pointer, I32(2), mask])
 
 
-@intrinsic
-def pointer(_, address):  # type: ignore[no-untyped-def]
-    """An address as the untyped pointer that `numba.carray` takes."""
-
+def _as_pointer(_, address):  # type: ignore[no-untyped-def]
     def codegen(context: Any, b: Builder, signature: Any, values: Any) -> Any:
         return b.inttoptr(values[0], ir.IntType(8).as_pointer())
 
     return types.voidptr(types.int64), codegen
+
+
+pointer: Any = intrinsic(_as_pointer)
+"""An address as the untyped pointer that `numba.carray` takes."""

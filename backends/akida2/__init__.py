@@ -1,1 +1,0 @@
-"""Akida 2: from the `akida2` dialect to a program."""
