@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from cnn2snn_ir.diagnostics import Diagnostics
+from cnn2snn_ir.dialects.levels import Level
 from cnn2snn_ir.ir import Op
 from cnn2snn_ir.ir.rewrite import Rewriter, Rule, rewrite
 from cnn2snn_ir.ir.verify import place
@@ -72,6 +73,9 @@ class Pass:
     contract: ClassVar[Contract] = EXACT
     anchors: ClassVar[tuple[str, ...]] = ("builtin.module",)
     """The ops it may run on, by name."""
+    requires: ClassVar[Level | None] = None
+    ensures: ClassVar[Level | None] = None
+    """The levels that the module is at before and after the pass; checked by the manager."""
 
     def run(self, op: Op, context: PassContext) -> bool:
         """Do it; True if anything changed.  Raises `CompileError` for a user's problem."""

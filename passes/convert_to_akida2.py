@@ -31,6 +31,7 @@ from cnn2snn_ir.diagnostics import Diagnostic, Diagnostics
 from cnn2snn_ir.dialects import akida2, builtin, nn, qnn
 from cnn2snn_ir.dialects.akida2 import Activation, Pool
 from cnn2snn_ir.dialects.geometry import Padding
+from cnn2snn_ir.dialects.levels import Level
 from cnn2snn_ir.dialects.qnn import BlockKind
 from cnn2snn_ir.ir import F32, Op, Tensor, Value
 from cnn2snn_ir.ir.verify import place
@@ -191,6 +192,8 @@ class ConvertToAkida2(Pass):
     """Turn blocks into Akida 2 layers."""
 
     name = "convert-to-akida2"
+    requires = Level.QNN
+    ensures = Level.AKIDA2
 
     def run(self, op: Op, context: PassContext) -> bool:
         assert isinstance(op, builtin.Module)

@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cnn2snn_ir.dialects import builtin, qnn
+from cnn2snn_ir.dialects.levels import Level
 from cnn2snn_ir.dialects.qnn import BlockKind
 from cnn2snn_ir.ir import Graph, Op, Value, fuse
 from cnn2snn_ir.ir.location import layers
@@ -157,6 +158,8 @@ class FuseBlocks(Pass):
     """Group the ops that one hardware layer computes together."""
 
     name = "fuse-blocks"
+    requires = Level.QNN
+    ensures = Level.QNN
 
     target: AkidaVersion = option(AkidaVersion.v2, "the generation whose layers are formed")
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from cnn2snn_ir.diagnostics import CompileError
 from cnn2snn_ir.dialects.builtin import Module
+from cnn2snn_ir.dialects.levels import Level, verify_level
 from cnn2snn_ir.ir import Op
 from cnn2snn_ir.ir.verify import place
 from cnn2snn_ir.passes.base import Pass, PassContext
@@ -63,9 +64,11 @@ class PassManager:
         run = PassRun(self._count, pass_, op, module, context)
         self._count += 1
         try:
+            enter(pass_.requires, run, CompileError)
             for instrument in self.instruments:
                 instrument.before_pass(run)
             run.changed = pass_.run(op, context)
+            enter(pass_.ensures, run, PassFaultError)
             context.diagnostics.raise_errors()  # a pass may collect instead of raising
             for instrument in reversed(self.instruments):
                 instrument.after_pass(run)
@@ -78,6 +81,13 @@ class PassManager:
                 raise
             raise PassCrashError(run, error) from error
         return run.changed
+
+
+def enter(level: Level | None, run: PassRun, error: type[CompileError]) -> None:
+    """Check the level that a pass requires or ensures; raises `error` with every op that is left over."""
+    found = [] if level is None else list(verify_level(run.module, level))
+    if found:
+        raise error(found, f"{run} needs a module at the level {level}" if error is CompileError else f"after {run}")
 
 
 def culprit(error: BaseException) -> Op | None:
