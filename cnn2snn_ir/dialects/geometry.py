@@ -59,3 +59,19 @@ def per_channel(tensor: Tensor | None, channels: int, what: str) -> str:
     if tensor is None or tensor.type.shape in ((), (channels,)):
         return ""
     return f"{what} must have no dimension, or one of {channels} channels; found {tensor.type}"
+
+
+def transposed_count(size: int, kernel: int, stride: int, padding: Padding) -> int:
+    """Output positions of a transposed convolution along one axis."""
+    return size * stride + (max(kernel - stride, 0) if padding is Padding.VALID else 0)
+
+
+def transposed_spatial(
+    x: TensorType, kernel: tuple[int, int], strides: tuple[int, int], padding: Padding
+) -> tuple[int, int]:
+    """Height and width after a transposed convolution of an NHWC map."""
+    if x.rank != 4:
+        raise ValueError(f"needs a feature map of 4 dimensions (NHWC), found {x}")
+    sizes = zip(x.per_sample[:2], kernel, strides, strict=True)
+    rows, columns = (transposed_count(n, k, s, padding) for n, k, s in sizes)
+    return rows, columns

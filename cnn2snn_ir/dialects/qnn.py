@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from cnn2snn_ir.diagnostics import Diagnostic
 from cnn2snn_ir.dialects.builtin import Return, missing_return
-from cnn2snn_ir.dialects.geometry import Padding, per_channel, spatial
+from cnn2snn_ir.dialects.geometry import Padding, per_channel, spatial, transposed_spatial
 from cnn2snn_ir.ir import (
     F32,
     ElementType,
@@ -189,6 +189,47 @@ class DepthwiseConv2D(Op, name="qnn.depthwise_conv2d"):
         return (TensorType((self.x.type.shape[0], rows, columns, channels), self.acc),)
 
 
+class Conv2DTranspose(Op, name="qnn.conv2d_transpose"):
+    """Transposed convolution: every input position adds its kernel, scaled, to the output.
+
+    `same` crops the sum to the input's size times the strides, `valid` keeps all of it.
+    """
+
+    x: Value = operand("Feature map, NHWC.")
+    weights: Tensor = constant("Kernel [height, width, in, out].")
+    strides: tuple[int, int] = attr("Vertical and horizontal step in the output.", default=(1, 1), minimum=1)
+    padding: Padding = attr("Border rule.", default=Padding.SAME)
+    acc: ElementType = attr("Accumulator.", default=ACCUMULATOR)
+
+    def infer(self) -> tuple[TensorType, ...]:
+        if self.weights.type.rank != 4:
+            raise ValueError(f"needs weights [height, width, in, out], found {self.weights.type}")
+        kh, kw, channels, filters = (d or 0 for d in self.weights.type.shape)
+        if self.x.type.channels != channels:
+            raise ValueError(f"has weights for {channels} input channels, found {self.x.type}")
+        rows, columns = transposed_spatial(self.x.type, (kh, kw), self.strides, self.padding)
+        return (TensorType((self.x.type.shape[0], rows, columns, filters), self.acc),)
+
+
+class DepthwiseConv2DTranspose(Op, name="qnn.depthwise_conv2d_transpose"):
+    """Transposed convolution of each channel with its own kernel."""
+
+    x: Value = operand("Feature map, NHWC.")
+    weights: Tensor = constant("Kernel [height, width, channels].")
+    strides: tuple[int, int] = attr("Vertical and horizontal step in the output.", default=(1, 1), minimum=1)
+    padding: Padding = attr("Border rule.", default=Padding.SAME)
+    acc: ElementType = attr("Accumulator.", default=ACCUMULATOR)
+
+    def infer(self) -> tuple[TensorType, ...]:
+        if self.weights.type.rank != 3:
+            raise ValueError(f"needs weights [height, width, channels], found {self.weights.type}")
+        kh, kw, channels = (d or 0 for d in self.weights.type.shape)
+        if self.x.type.channels != channels:
+            raise ValueError(f"has weights for {channels} channels, found {self.x.type}")
+        rows, columns = transposed_spatial(self.x.type, (kh, kw), self.strides, self.padding)
+        return (TensorType((self.x.type.shape[0], rows, columns, channels), self.acc),)
+
+
 class Dense(Op, name="qnn.dense"):
     """Matrix product over the last dimension: `saturate(x @ weights)`."""
 
@@ -235,6 +276,19 @@ class ReLU(Op, name="qnn.relu"):
         yield from fault(self, per_channel(self.shift, self.x.type.channels, "shift"))
         if self.max is None and self.shift is not None:
             yield from fault(self, "shift without max")
+
+
+class Lookup(Op, name="qnn.lookup"):
+    """A table of one entry for every value of a signed type: `table[x - lowest]`."""
+
+    x: Value = operand("Signed integers.")
+    table: Tensor = constant("Results for the lowest value, the one above it, …, the highest.")
+
+    def infer(self) -> tuple[TensorType, ...]:
+        element = self.x.type.element
+        if element.is_float or element.bits > 16 or self.table.type.shape != (1 << element.bits,):
+            raise ValueError(f"needs a table with an entry for each {element}, found {self.table.type}")
+        return (self.x.type.with_element(self.table.type.element),)
 
 
 class MaxPool(Op, name="qnn.max_pool"):
@@ -322,12 +376,40 @@ class Reshape(Op, name="qnn.reshape"):
         return (reshaped(self.x.type, self.shape),)
 
 
+class Transpose(Op, name="qnn.transpose"):
+    """The same values with the dimensions in another order; the batch stays first."""
+
+    x: Value = operand("Any tensor.")
+    order: tuple[int, ...] = attr("For every dimension of the result, the operand's; 0 is the batch.", minimum=0)
+
+    def infer(self) -> tuple[TensorType, ...]:
+        if sorted(self.order) != list(range(self.x.type.rank)) or self.order[0] != 0:
+            raise ValueError(f"needs an order of {self.x.type.rank} dimensions that begins with 0")
+        return (TensorType(tuple(self.x.type.shape[d] for d in self.order), self.x.type.element),)
+
+
+class Take(Op, name="qnn.take"):
+    """One position of a dimension, which disappears."""
+
+    x: Value = operand("Any tensor.")
+    index: int = attr("The position.", minimum=0)
+    axis: int = attr("The dimension; 0 is the batch.", minimum=1)
+
+    def infer(self) -> tuple[TensorType, ...]:
+        shape = self.x.type.shape
+        if self.axis >= len(shape) or self.index >= (shape[self.axis] or 0):
+            raise ValueError(f"cannot take position {self.index} of dimension {self.axis} of {self.x.type}")
+        return (TensorType((*shape[: self.axis], *shape[self.axis + 1 :]), self.x.type.element),)
+
+
 class BlockKind(StrEnum):
     """The hardware layer that a block becomes."""
 
     INPUT_CONV2D = "input_conv2d"
     CONV2D = "conv2d"
     DEPTHWISE_CONV2D = "depthwise_conv2d"
+    CONV2D_TRANSPOSE = "conv2d_transpose"
+    DEPTHWISE_CONV2D_TRANSPOSE = "depthwise_conv2d_transpose"
     DENSE1D = "dense1d"
     ADD = "add"
     CONCATENATE = "concatenate"

@@ -5,6 +5,7 @@ Source of the arithmetic: QuantizeML 1.2.5 (Apache-2.0), restated as formulas; s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,44 @@ def convolve_depthwise(
     patches = windows(x, (weights.shape[0], weights.shape[1]), strides, padding, dilation)
     result: Ints = np.einsum("nhwcij,ijc->nhwc", patches, weights)
     return result
+
+
+def convolve_transposed(x: Ints, weights: Ints, strides: tuple[int, int], padding: Padding) -> Ints:
+    """Transposed convolution with a kernel [height, width, in, out]: scatter, then crop or fill up."""
+    return scatter(x, weights.shape[:2], weights.shape[3], strides, padding, lambda i, j: x @ weights[i, j])
+
+
+def convolve_transposed_depthwise(x: Ints, weights: Ints, strides: tuple[int, int], padding: Padding) -> Ints:
+    """Transposed convolution of each channel with its own kernel [height, width, channels]."""
+    return scatter(x, weights.shape[:2], weights.shape[2], strides, padding, lambda i, j: x * weights[i, j])
+
+
+def scatter(
+    x: Ints,
+    kernel: tuple[int, ...],
+    filters: int,
+    strides: tuple[int, int],
+    padding: Padding,
+    product: Callable[[int, int], Ints],
+) -> Ints:
+    """Add `product(i, j)` at every input position times the strides, moved by (i, j).
+
+    `same` crops `max(kernel - stride, 0)` positions, the smaller half of them first.
+    """
+    samples, height, width = x.shape[:3]
+    full = np.zeros(
+        (samples, *(n * s + max(k - s, 0) for n, s, k in zip((height, width), strides, kernel, strict=True)), filters),
+        np.int64,
+    )
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            rows = slice(i, i + (height - 1) * strides[0] + 1, strides[0])
+            columns = slice(j, j + (width - 1) * strides[1] + 1, strides[1])
+            full[:, rows, columns] += product(i, j)
+    if padding is Padding.VALID:
+        return full
+    top, left = (max(k - s, 0) // 2 for k, s in zip(kernel, strides, strict=True))
+    return full[:, top : top + height * strides[0], left : left + width * strides[1]]
 
 
 def max_pool(x: Ints, size: tuple[int, int], strides: tuple[int, int], padding: Padding) -> Ints:

@@ -10,6 +10,8 @@ from cnn2snn_ir.reference.arithmetic import (
     Ints,
     convolve,
     convolve_depthwise,
+    convolve_transposed,
+    convolve_transposed_depthwise,
     max_pool,
     round_half_even,
     saturate,
@@ -64,6 +66,16 @@ def depthwise_conv2d(op: qnn.DepthwiseConv2D, x: Ints) -> Ints:
     return saturate(convolve_depthwise(x, op.weights.int64, op.strides, op.padding, op.dilation), op.acc)
 
 
+@meaning_of(qnn.Conv2DTranspose)
+def conv2d_transpose(op: qnn.Conv2DTranspose, x: Ints) -> Ints:
+    return saturate(convolve_transposed(x, op.weights.int64, op.strides, op.padding), op.acc)
+
+
+@meaning_of(qnn.DepthwiseConv2DTranspose)
+def depthwise_conv2d_transpose(op: qnn.DepthwiseConv2DTranspose, x: Ints) -> Ints:
+    return saturate(convolve_transposed_depthwise(x, op.weights.int64, op.strides, op.padding), op.acc)
+
+
 @meaning_of(qnn.Dense)
 def dense(op: qnn.Dense, x: Ints) -> Ints:
     return saturate(x @ op.weights.int64, op.acc)
@@ -78,6 +90,12 @@ def bias_add(op: qnn.BiasAdd, x: Ints) -> Ints:
 def relu(op: qnn.ReLU, x: Ints) -> Ints:
     positive = np.maximum(x, 0)
     return positive if op.max is None else np.minimum(positive, op.max.int64 << values(op.shift))
+
+
+@meaning_of(qnn.Lookup)
+def lookup(op: qnn.Lookup, x: Ints) -> Ints:
+    result: Ints = op.table.int64[x - op.x.type.element.lo]
+    return result
 
 
 @meaning_of(qnn.MaxPool)
@@ -103,3 +121,14 @@ def concat(op: qnn.Concat, *parts: Ints) -> Ints:
 @meaning_of(qnn.Reshape)
 def reshape(op: qnn.Reshape, x: Ints) -> Ints:
     return x.reshape(len(x), *op.shape)
+
+
+@meaning_of(qnn.Transpose)
+def transpose(op: qnn.Transpose, x: Ints) -> Ints:
+    return x.transpose(op.order)
+
+
+@meaning_of(qnn.Take)
+def take(op: qnn.Take, x: Ints) -> Ints:
+    result: Ints = np.take(x, op.index, axis=op.axis)
+    return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,14 @@ from cnn2snn_ir.ir import F32, ElementType, Graph, Layer, Op, Tensor, Value, si,
 
 LayerImporter = Callable[["Importer", LayerRecord, list[Tracked]], Tracked]
 TABLE: dict[str, LayerImporter] = {}
-"""Keras class ▶ function that emits the layer; filled by `layers.py`."""
+"""Keras class ▶ function that emits the layer."""
 
 TailImporter = Callable[["Importer", LayerRecord, Value], Value]
 TAIL: dict[str, TailImporter] = {}
 """Keras class ▶ function that emits a float layer after the last integer; filled by `tail.py`."""
+
+LAYER_MODULES = ("weighted", "pointwise", "shapes", "ends", "tail")
+"""The modules whose functions fill the two tables."""
 
 LEGACY_QUANTIZED = ("QuantizedConv2D", "QuantizedDense", "QuantizedSeparableConv2D", "QuantizedReLU")
 INPUT_TYPES = {"uint8": ui(8), "int8": si(8), "int16": si(16), "float32": F32}
@@ -36,9 +40,8 @@ class UnsupportedLayerError(Exception):
 
 def import_keras(path: Path) -> builtin.Module:
     """Import a QuantizeML `.h5` or `.keras` file; raises `CompileError` with every fault found."""
-    from cnn2snn_ir.frontends.keras_h5 import layers, tail  # fill the tables
-
-    del layers, tail
+    for module in LAYER_MODULES:
+        import_module(f"cnn2snn_ir.frontends.keras_h5.{module}")
     archive = read_archive(path)
     check_is_quantizeml(archive)
     return Importer(archive).run()

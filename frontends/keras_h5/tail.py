@@ -8,7 +8,7 @@ from cnn2snn_ir.dialects import nn
 from cnn2snn_ir.dialects.nn import Function
 from cnn2snn_ir.frontends.keras_h5.archive import LayerRecord
 from cnn2snn_ir.frontends.keras_h5.importer import TAIL, Importer, UnsupportedLayerError, registered
-from cnn2snn_ir.frontends.keras_h5.layers import require, weight
+from cnn2snn_ir.frontends.keras_h5.steps import require, weight
 from cnn2snn_ir.ir import F32, Value
 
 BOUNDS = {"relu": None, "relu6": 6.0}
