@@ -23,7 +23,7 @@ TailImporter = Callable[["Importer", LayerRecord, Value], Value]
 TAIL: dict[str, TailImporter] = {}
 """Keras class ▶ function that emits a float layer after the last integer; filled by `tail.py`."""
 
-LAYER_MODULES = ("weighted", "pointwise", "shapes", "ends", "tail")
+LAYER_MODULES = ("weighted", "pointwise", "lookup", "shapes", "ends", "tail")
 """The modules whose functions fill the two tables."""
 
 LEGACY_QUANTIZED = ("QuantizedConv2D", "QuantizedDense", "QuantizedSeparableConv2D", "QuantizedReLU")

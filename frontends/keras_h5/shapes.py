@@ -63,3 +63,22 @@ def reshape(imp: Importer, record: LayerRecord, inputs: list[Tracked]) -> Tracke
 def dropout(imp: Importer, record: LayerRecord, inputs: list[Tracked]) -> Tracked:
     """Only training drops anything."""
     return inputs[0]
+
+
+@registered(TABLE, "QuantizedPermute")
+def permute(imp: Importer, record: LayerRecord, inputs: list[Tracked]) -> Tracked:
+    (x,) = inputs
+    order = (0, *(int(d) for d in record.config["dims"]))
+    if not x.per_tensor and order[-1] != len(order) - 1:
+        raise UnsupportedLayerError("it moves channels that have exponents of their own", help="quantize per tensor")
+    return x.on(imp.emit(qnn.Transpose(x.value, order)))
+
+
+@registered(TABLE, "QuantizedExtractToken")
+def extract_token(imp: Importer, record: LayerRecord, inputs: list[Tracked]) -> Tracked:
+    (x,) = inputs
+    rank, index = x.value.type.rank, int(record.config["token"])
+    axis = int(record.config["axis"]) % rank
+    frac_bits = x.frac_bits[index] if x.frac_bits_vary and axis == rank - 1 else x.frac_bits
+    value = imp.emit(qnn.Take(x.value, index % (x.value.type.shape[axis] or 1), axis))
+    return Tracked(value, x.value_bits, np.asarray(frac_bits), x.scale, x.positive)

@@ -126,7 +126,9 @@ def window_strides(record: LayerRecord) -> tuple[int, int]:
     return pair(record.config.get("strides", (1, 1)))
 
 
-def weight_config(record: LayerRecord, default_axis: int | None) -> tuple[int, int | None]:
-    """Bit width and axis of the weight quantizer."""
-    config = quant_config(record)["weight_quantizer"]
+def weight_config(
+    record: LayerRecord, default_axis: int | None, quantizer: str = "weight_quantizer"
+) -> tuple[int, int | None]:
+    """Bit width and axis of a weight quantizer."""
+    config = quant_config(record)[quantizer]
     return int(config["bitwidth"]), config.get("axis", default_axis)

@@ -18,6 +18,7 @@ from cnn2snn_ir.frontends.keras_h5.steps import (
     require,
     weight,
     weight_config,
+    weighted_scale,
     window_strides,
 )
 from cnn2snn_ir.frontends.keras_h5.tracked import Tracked, integer_type
@@ -86,3 +87,73 @@ def dense(imp: Importer, record: LayerRecord, inputs: list[Tracked]) -> Tracked:
     integers, weight_scale = quantize_weights(weight(record, "kernel"), bits, axis)
     op = qnn.Dense(x.value, imp.constant(integers, si(bits), "kernel"), acc=integer_type(x.value_bits))
     return finish(imp, record, imp.emit(op), x, weight_scale)
+
+
+@registered(TABLE, "QuantizedSeparableConv2D")
+def separable_conv2d(imp: Importer, record: LayerRecord, inputs: list[Tracked]) -> Tracked:
+    """Depthwise, then pointwise, with nothing but the 32-bit accumulator in between."""
+    require(record, "data_format", "channels_last")
+    require(record, "depth_multiplier", 1)
+    x = condition(imp, inputs[0], buffer_value_bits(record))
+    bits, axis = weight_config(record, None, "dw_weight_quantizer")
+    depthwise, depthwise_scale = quantize_weights(weight(record, "depthwise_kernel"), bits, axis)
+    inner = imp.emit(
+        qnn.DepthwiseConv2D(
+            x.value,
+            imp.constant(depthwise[..., 0], si(bits), "depthwise_kernel"),
+            strides=window_strides(record),
+            padding=Padding(record.config["padding"]),
+            dilation=pair(record.config.get("dilation_rate", (1, 1))),
+            acc=integer_type(x.value_bits),
+        )
+    )
+    bits, axis = weight_config(record, -1, "pw_weight_quantizer")
+    pointwise, pointwise_scale = quantize_weights(weight(record, "pointwise_kernel"), bits, axis)
+    kernel = imp.constant(pointwise, si(bits), "pointwise_kernel")
+    outer = imp.emit(qnn.Conv2D(inner, kernel, padding=Padding.VALID, acc=integer_type(x.value_bits)))
+    between = Tracked(inner, x.value_bits, x.frac_bits, weighted_scale(x, depthwise_scale))
+    return finish(imp, record, outer, between, pointwise_scale)
+
+
+@registered(TABLE, "QuantizedConv2DTranspose")
+def conv2d_transpose(imp: Importer, record: LayerRecord, inputs: list[Tracked]) -> Tracked:
+    """Keras stores the kernel as [height, width, out, in]; it is quantized per filter."""
+    x = transposed_input(imp, record, inputs[0])
+    bits, axis = weight_config(record, -1)
+    kernel = weight(record, "kernel").transpose(0, 1, 3, 2)
+    integers, weight_scale = quantize_weights(kernel, bits, axis)
+    op = qnn.Conv2DTranspose(
+        x.value,
+        imp.constant(integers, si(bits), "kernel"),
+        strides=window_strides(record),
+        padding=Padding(record.config["padding"]),
+        acc=integer_type(x.value_bits),
+    )
+    return finish(imp, record, imp.emit(op), x, weight_scale)
+
+
+@registered(TABLE, "QuantizedDepthwiseConv2DTranspose")
+def depthwise_conv2d_transpose(imp: Importer, record: LayerRecord, inputs: list[Tracked]) -> Tracked:
+    """One weight scale for all channels."""
+    require(record, "depth_multiplier", 1)
+    x = transposed_input(imp, record, inputs[0])
+    bits, axis = weight_config(record, None)
+    integers, weight_scale = quantize_weights(weight(record, "depthwise_kernel"), bits, axis)
+    op = qnn.DepthwiseConv2DTranspose(
+        x.value,
+        imp.constant(integers[..., 0], si(bits), "depthwise_kernel"),
+        strides=window_strides(record),
+        padding=Padding(record.config["padding"]),
+        acc=integer_type(x.value_bits),
+    )
+    return finish(imp, record, imp.emit(op), x, weight_scale)
+
+
+def transposed_input(imp: Importer, record: LayerRecord, x: Tracked) -> Tracked:
+    """The conditioned input of a transposed convolution."""
+    require(record, "data_format", "channels_last")
+    require(record, "dilation_rate", (1, 1), 1)
+    require(record, "output_padding", None)
+    if x.scale is not None:
+        raise UnsupportedLayerError("a transposed convolution cannot take a scaled input")
+    return condition(imp, x, buffer_value_bits(record, WEIGHTED_BUFFER_BITS))
