@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from cnn2snn_ir.diagnostics import fail
+from cnn2snn_ir.diagnostics import Diagnostics, fail
 from cnn2snn_ir.versions import AkidaVersion, get_akida_version, parse_version
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def convert(
     *,
     target: AkidaVersion | str | None = None,
     dump_ir: str | os.PathLike[str] | None = None,
+    allow_float_tail: bool = False,
 ) -> Model:
     """Compile a quantized model to an Akida program.
 
@@ -47,6 +48,7 @@ def convert(
         file_path: also write the program here; without a suffix it gets `.fbz`, and a folder gets the model's name.
         target: the Akida generation; by default the one of `get_akida_version()`.
         dump_ir: a folder for the IR after every pass.
+        allow_float_tail: let the host compute float layers with weights (Dense, …) behind the last integer.
 
     Returns:
         the program, ready to run.
@@ -56,7 +58,7 @@ def convert(
     """
     from cnn2snn_ir.runtime.model import Model
 
-    module, _ = compile_model(model, target=target, dump_ir=dump_ir)
+    module, _ = compile_model(model, target=target, dump_ir=dump_ir, allow_float_tail=allow_float_tail)
     program = Model(module)
     if file_path is not None:
         program.save(program_path(file_path, module.sym_name))
@@ -75,10 +77,13 @@ def compile_model(
     *,
     target: AkidaVersion | str | None = None,
     dump_ir: str | os.PathLike[str] | None = None,
+    allow_float_tail: bool = False,
 ) -> tuple[Module, PassContext]:
     """Import and compile; returns the module of the target and what the passes had to say."""
     from cnn2snn_ir.passes.base import PassContext
     from cnn2snn_ir.passes.instruments import DumpTree, VerifyEach
+    from cnn2snn_ir.passes.legality.survey import survey
+    from cnn2snn_ir.passes.legality.tail import tail_diagnostics
     from cnn2snn_ir.passes.manager import PassManager
     from cnn2snn_ir.passes.registry import find_pipeline
 
@@ -88,8 +93,12 @@ def compile_model(
     pipeline = find_pipeline(PIPELINES[version])
     assert not isinstance(pipeline, str)
     module = import_any(model)
+    tail = Diagnostics(tail_diagnostics(module, allow_float_tail))
+    if tail.errors:  # together with what the passes would have said
+        tail.extend(survey(module, pipeline))
+        tail.raise_errors(f"{module.sym_name}: cannot convert the model")
     dumps = [] if dump_ir is None else [DumpTree(Path(dump_ir))]
-    context = PassContext()
+    context = PassContext(tail)
     PassManager(pipeline, [*dumps, VerifyEach()]).run(module, context)
     module.annotations["pipeline"] = str(pipeline)
     return module, context

@@ -70,14 +70,23 @@ class Parts:
     def post_processing(self, main: Op) -> dict[str, Any]:
         """Bias, activation and output variables of a layer with weights."""
         bias, relu = self.after(main, qnn.BiasAdd), self.after(main, qnn.ReLU)
+        table = self.after(main, qnn.Lookup)
         return {
             "bias": bias.bias if bias else None,
             "bias_shift": bias.shift if bias else None,
-            "activation": Activation.RELU if relu else Activation.NONE,
+            "activation": Activation.RELU if relu else Activation.LUT if table else Activation.NONE,
             "max_value": relu.max if relu else None,
             "max_value_shift": relu.shift if relu else None,
-            **self.output(main),
+            **(self.table(main, table) if table else {}),
+            **self.output(table or main),
         }
+
+    def table(self, main: Op, table: qnn.Lookup) -> dict[str, Any]:
+        """An activation by table.  The requantization to its index never decreases, so it and a pooling commute."""
+        before = self.ops[self.ops.index(main) + 1 : self.ops.index(table)]
+        index = next(op for op in before if isinstance(op, (qnn.Requantize, qnn.Shift)))
+        mantissa = index.mantissa if isinstance(index, qnn.Requantize) else None
+        return {"lut_values": table.table, "activation_scales": mantissa, "activation_shift": index.shift}
 
     def output(self, main: Op) -> dict[str, Any]:
         """Output scale, shift and type."""
@@ -112,6 +121,28 @@ class Parts:
 def reverse(weights: Tensor) -> Tensor:
     """A kernel with both spatial axes reversed."""
     return Tensor.of(weights.array[::-1, ::-1], weights.type.element, weights.name)
+
+
+def transposed(parts: Parts, main: qnn.Conv2DTranspose | qnn.DepthwiseConv2DTranspose) -> dict[str, Any]:
+    """The input and the variables that both transposed convolutions have."""
+    x, shift = parts.alignment(main.x)
+    return {
+        "x": x,
+        "weights": main.weights,
+        "input_shift": shift,
+        "stride": main.strides[0],
+        "padding": main.padding,
+        "acc": main.acc,
+        **parts.post_processing(main),
+    }
+
+
+def conv2d_transpose(parts: Parts) -> Op:
+    return akida2.Conv2DTranspose(**transposed(parts, parts.first(qnn.Conv2DTranspose)))
+
+
+def depthwise_conv2d_transpose(parts: Parts) -> Op:
+    return akida2.DepthwiseConv2DTranspose(**transposed(parts, parts.first(qnn.DepthwiseConv2DTranspose)))
 
 
 def convolution(parts: Parts, main: qnn.Conv2D | qnn.DepthwiseConv2D) -> dict[str, Any]:
@@ -178,6 +209,8 @@ LOWERINGS: dict[BlockKind, Lowering] = {
     BlockKind.INPUT_CONV2D: input_conv2d,
     BlockKind.CONV2D: conv2d,
     BlockKind.DEPTHWISE_CONV2D: depthwise_conv2d,
+    BlockKind.CONV2D_TRANSPOSE: conv2d_transpose,
+    BlockKind.DEPTHWISE_CONV2D_TRANSPOSE: depthwise_conv2d_transpose,
     BlockKind.DENSE1D: dense1d,
     BlockKind.ADD: add,
     BlockKind.CONCATENATE: concatenate,

@@ -36,13 +36,18 @@ from cnn2snn_ir.versions import AkidaVersion
 
 Stage = tuple[type[Op], ...]
 
+TABLE: Stage = (qnn.Lookup,)
+"""An activation by table, with the requantization to its index and a pooling between the two."""
+
 CONV_STAGES: tuple[Stage, ...] = (
     (qnn.BiasAdd,),
     (qnn.MaxPool,),
+    TABLE,
     (qnn.ReLU,),
     (qnn.SumPool,),
     (qnn.Requantize, qnn.Shift),
 )
+TRANSPOSED_STAGES: tuple[Stage, ...] = ((qnn.BiasAdd,), TABLE, (qnn.ReLU,), (qnn.Requantize, qnn.Shift))
 DENSE_STAGES: tuple[Stage, ...] = ((qnn.BiasAdd,), (qnn.ReLU,), (qnn.Requantize, qnn.Shift))
 
 
@@ -59,6 +64,8 @@ class Pattern:
 AKIDA2_PATTERNS = (
     Pattern(qnn.Conv2D, BlockKind.CONV2D, (qnn.Shift, qnn.Reshape), CONV_STAGES),
     Pattern(qnn.DepthwiseConv2D, BlockKind.DEPTHWISE_CONV2D, (qnn.Shift, qnn.Reshape), CONV_STAGES),
+    Pattern(qnn.Conv2DTranspose, BlockKind.CONV2D_TRANSPOSE, (qnn.Shift,), TRANSPOSED_STAGES),
+    Pattern(qnn.DepthwiseConv2DTranspose, BlockKind.DEPTHWISE_CONV2D_TRANSPOSE, (qnn.Shift,), TRANSPOSED_STAGES),
     Pattern(qnn.Dense, BlockKind.DENSE1D, (qnn.Shift, qnn.Reshape), DENSE_STAGES),
     Pattern(qnn.Add, BlockKind.ADD, (qnn.Shift,), ((qnn.Shift,),)),
     Pattern(qnn.Concat, BlockKind.CONCATENATE),
@@ -77,10 +84,22 @@ def grow(main: Op, pattern: Pattern, rewriter: Rewriter) -> list[Op]:
     tail = main.results[0]
     for stage in pattern.after:
         user = only_user(tail, stage, rewriter)
-        if user is not None:
-            after.append(user)
-            tail = user.results[0]
+        found = with_table(tail) if stage is TABLE else [] if user is None else [user]
+        if found:
+            after.extend(found)
+            tail = found[-1].results[0]
     return [*before, main, *after]
+
+
+def with_table(value: Value) -> list[Op]:
+    """The requantization to a table's index, a pooling, and the table, if they follow `value` alone."""
+    found: list[Op] = []
+    for kinds in ((qnn.Requantize, qnn.Shift), (qnn.MaxPool,), TABLE):
+        user = value.users[0] if value.has_one_use else None
+        if isinstance(user, kinds):
+            found.append(user)
+            value = user.results[0]
+    return found if found and isinstance(found[-1], TABLE) else []
 
 
 def preparation(op: Op, pattern: Pattern) -> Iterator[Op]:
@@ -111,7 +130,11 @@ def only_user(value: Value, stage: Stage, rewriter: Rewriter) -> Op | None:
 
 def kind_of(main: Op, pattern: Pattern, ops: list[Op]) -> BlockKind:
     """The hardware layer: the first convolution of an image is an input convolution."""
-    if isinstance(main, qnn.Conv2D) and is_image(ops[0].operands[0]) and any(isinstance(op, qnn.ReLU) for op in ops):
+    if (
+        isinstance(main, qnn.Conv2D)
+        and is_image(ops[0].operands[0])
+        and any(isinstance(op, (qnn.ReLU, qnn.Lookup)) for op in ops)
+    ):
         return BlockKind.INPUT_CONV2D
     return pattern.kind
 

@@ -94,8 +94,11 @@ class Layer:
 def prepare(op: akida2.NeuralLayer, x: Range) -> Layer | None:
     """The prepared layer, or None if only the reference semantics are certain to be exact.
 
-    That is so if `input_shift` can saturate, or if it applies to the input but not to a border of other than 0.
+    That is so if `input_shift` can saturate, or if it applies to the input but not to a border of other than 0; and
+    for transposed layers and activations by table, which have no fast kernel.
     """
+    if isinstance(op, akida2.TransposedLayer) or op.lut_values is not None:
+        return None
     ranges = layer_ranges(op, x)
     fill = np.zeros((), np.int64)
     if isinstance(op, akida2.InputConv2D) and op.padding_value is not None:

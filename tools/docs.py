@@ -114,9 +114,9 @@ def default_text(option: Option) -> str:
 
 def supported_page() -> Iterator[str]:
     """The layers that frontends read, and the rules of each target."""
-    from cnn2snn_ir.frontends.keras_h5 import importer, layers, tail
+    from cnn2snn_ir.frontends.keras_h5 import importer
 
-    del layers, tail  # imported to fill the tables
+    importer.fill_tables()
     yield from ("# Supported ops", "", "A model is legal if it breaks no rule below;")
     yield "`cnn2snn-opt MODEL -p check-legality` names every one that it breaks.  An error stops the conversion;"
     yield from ("a warning keeps a model off the chip but not out of the simulator.", "")

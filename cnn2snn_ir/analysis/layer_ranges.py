@@ -17,6 +17,8 @@ from cnn2snn_ir.dialects import akida2
 from cnn2snn_ir.dialects.akida2 import Activation, Pool
 from cnn2snn_ir.dialects.geometry import Padding, same_padding
 
+DEPTHWISE = (akida2.DepthwiseConv2D, akida2.DepthwiseConv2DTranspose)
+
 
 @dataclass(frozen=True)
 class LayerRanges:
@@ -49,8 +51,11 @@ def layer_ranges(op: akida2.NeuralLayer, x: Range) -> LayerRanges:
     if has_border(op):
         fill = constant_integers(op.padding_value) if isinstance(op, akida2.InputConv2D) else interval.integers(0)
         seen, aligned = seen.union(Range(fill, fill)), aligned.union(Range(fill, fill))
+    if isinstance(op, akida2.TransposedLayer):
+        nothing = interval.integers(0)  # not every tap of the kernel reaches every position of the result
+        seen, aligned = seen.union(Range(nothing, nothing)), aligned.union(Range(nothing, nothing))
     taps = flat_weights(op)
-    if isinstance(op, akida2.DepthwiseConv2D):
+    if isinstance(op, DEPTHWISE):
         dot, partial = interval.dot_depthwise(seen, taps), interval.magnitude_depthwise(seen, taps)
     else:
         dot, partial = interval.dot(seen, taps), interval.magnitude(seen, taps)
@@ -69,11 +74,23 @@ def layer_ranges(op: akida2.NeuralLayer, x: Range) -> LayerRanges:
 
 def activate(op: akida2.NeuralLayer, a: Range) -> Range:
     """After the activation."""
+    if op.lut_values is not None:
+        return looked_up(op, a)
     if op.activation is Activation.RELU:
         a = a.above(0)
     if op.max_value is not None:
         a = a.below(constant_integers(op.max_value) * 2 ** constant_integers(op.max_value_shift))
     return a
+
+
+def looked_up(op: akida2.NeuralLayer, a: Range) -> Range:
+    """The smallest and largest entry of the table that an index in range can reach, for all channels together."""
+    assert op.lut_values is not None
+    index = akida2.table_index(op)
+    product = a.times(constant_integers(op.activation_scales, 1)).saturate(op.post_op)
+    reached = product.shift_round(constant_integers(op.activation_shift)).saturate(index)
+    entries = op.lut_values.int64[reached.least - index.lo : reached.greatest - index.lo + 1]
+    return Range.of(entries.min(), entries.max())
 
 
 def pooled_sum(op: akida2.NeuralLayer, activated: Range) -> Range | None:
@@ -86,8 +103,7 @@ def pooled_sum(op: akida2.NeuralLayer, activated: Range) -> Range | None:
 
 def flat_weights(op: akida2.NeuralLayer) -> npt.NDArray[np.int64]:
     """The weights as [taps, in, out], or [taps, channels] of a depthwise layer; the order of taps is immaterial."""
-    assert isinstance(op, akida2.InputConv2D | akida2.Conv2D | akida2.DepthwiseConv2D | akida2.Dense1D)
-    weights = op.weights.int64
+    weights: npt.NDArray[np.int64] = op.attributes["weights"].int64  # type: ignore[union-attr]
     if isinstance(op, akida2.Dense1D):
         return weights[None]
     return weights.reshape(-1, *weights.shape[2:])

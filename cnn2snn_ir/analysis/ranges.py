@@ -121,6 +121,41 @@ def _bordered(op: qnn.Conv2D | qnn.DepthwiseConv2D, x: Range, fill: Tensor | Non
     return x.union(Range(value, value)) if added else x
 
 
+@transfer_of(qnn.Conv2DTranspose)
+def conv2d_transpose(op: qnn.Conv2DTranspose, x: Range) -> Range:
+    weights = op.weights.int64.reshape(-1, *op.weights.array.shape[2:])
+    return interval.dot(_with_zero(x), weights).saturate(op.acc)
+
+
+@transfer_of(qnn.DepthwiseConv2DTranspose)
+def depthwise_conv2d_transpose(op: qnn.DepthwiseConv2DTranspose, x: Range) -> Range:
+    weights = op.weights.int64.reshape(-1, op.weights.array.shape[2])
+    return interval.dot_depthwise(_with_zero(x), weights).saturate(op.acc)
+
+
+def _with_zero(x: Range) -> Range:
+    """Not every tap of a transposed kernel reaches every position of the result."""
+    nothing = interval.integers(0)
+    return x.union(Range(nothing, nothing))
+
+
+@transfer_of(qnn.Lookup)
+def lookup(op: qnn.Lookup, x: Range) -> Range:
+    lowest = op.x.type.element.lo
+    entries = op.table.int64[x.least - lowest : x.greatest - lowest + 1]
+    return Range.of(entries.min(), entries.max())
+
+
+@transfer_of(qnn.Transpose)
+def transpose(op: qnn.Transpose, x: Range) -> Range:
+    return x if op.order[-1] == len(op.order) - 1 else x.merged()
+
+
+@transfer_of(qnn.Take)
+def take(op: qnn.Take, x: Range) -> Range:
+    return x if op.axis < op.x.type.rank - 1 else x.merged()
+
+
 @transfer_of(qnn.Dense)
 def dense(op: qnn.Dense, x: Range) -> Range:
     return interval.dot(x, op.weights.int64[None]).saturate(op.acc)
@@ -177,7 +212,14 @@ def quantizer(op: akida2.Quantizer) -> Range:
     return Range.full(op.to).offset(constant_integers(op.zero_points)).saturate(op.to)
 
 
-@transfer_of(akida2.InputConv2D, akida2.Conv2D, akida2.DepthwiseConv2D, akida2.Dense1D)
+@transfer_of(
+    akida2.InputConv2D,
+    akida2.Conv2D,
+    akida2.DepthwiseConv2D,
+    akida2.Conv2DTranspose,
+    akida2.DepthwiseConv2DTranspose,
+    akida2.Dense1D,
+)
 def layer(op: akida2.NeuralLayer, x: Range) -> Range:
     return layer_ranges(op, x).output
 

@@ -7,6 +7,8 @@ Integer semantics of a layer (research: QuantizeML's arithmetic as the vendor's 
     a   = a + (bias << bias_shift)                      saturated to `acc`
     a   = max over the pooling window                   pool = max
     a   = min(max(a, 0), max_value << max_value_shift)  activation = relu
+    i   = floor(a · activation_scales · 2^activation_shift + 1/2)   activation = lut, saturated to the table's index
+    a   = lut_values[i - lowest index]                  activation = lut
     a   = sum over height and width                     pool = average, saturated to `post_op`
     y   = floor(a · output_scales · 2^output_shift + 1/2)   product saturated to `post_op`, result to `to`
 
@@ -21,9 +23,24 @@ from collections.abc import Iterator
 from enum import StrEnum
 
 from cnn2snn_ir.diagnostics import Diagnostic
-from cnn2snn_ir.dialects.geometry import Padding, per_channel, spatial
+from cnn2snn_ir.dialects.geometry import Padding, per_channel, spatial, transposed_spatial
 from cnn2snn_ir.dialects.qnn import ACCUMULATOR, PRODUCT, concatenated, fault
 from cnn2snn_ir.ir import F32, ElementType, Op, Tensor, TensorType, Value, attr, constant, operand, operands, si
+
+PER_FILTER = (
+    "bias",
+    "bias_shift",
+    "max_value",
+    "max_value_shift",
+    "activation_scales",
+    "activation_shift",
+    "output_scales",
+    "output_shift",
+)
+"""Variables with one value for all filters or one for each."""
+
+TABLE_SHAPES = tuple((1 << bits,) for bits in range(2, 17))
+"""Tables have an entry for every value of their signed index."""
 
 FULL_KERNEL = "[height, width, in, out]"
 DEPTHWISE_KERNEL = "[height, width, channels]"
@@ -34,6 +51,7 @@ class Activation(StrEnum):
 
     NONE = "none"
     RELU = "relu"
+    LUT = "lut"
 
 
 class Pool(StrEnum):
@@ -53,6 +71,9 @@ class NeuralLayer(Op, kw_only=True):
     activation: Activation = attr("What follows the accumulator.", default=Activation.NONE)
     max_value: Tensor | None = attr("Mantissa of the ReLU's upper bound.", default=None)
     max_value_shift: Tensor | None = attr("Left shift of that mantissa.", default=None)
+    lut_values: Tensor | None = attr("Table of 2^b results, for the lowest b-bit index first.", default=None)
+    activation_scales: Tensor | None = attr("Unsigned mantissa in front of the table; none is 1.", default=None)
+    activation_shift: Tensor | None = attr("Left shift after that product, negative to the right.", default=None)
     output_scales: Tensor | None = attr("Unsigned mantissa of the output scale; none is 1.", default=None)
     output_shift: Tensor | None = attr("Left shift after that product, negative to the right; none is 0.", default=None)
     acc: ElementType = attr("Accumulator.", default=ACCUMULATOR)
@@ -70,6 +91,26 @@ class ConvLayer(NeuralLayer, kw_only=True):
     pool_stride: tuple[int, int] = attr("Max-pooling step.", default=(2, 2), minimum=1)
 
 
+class TransposedLayer(NeuralLayer, kw_only=True):
+    """What the transposed convolutions share."""
+
+    stride: int = attr("Step in the output, in both directions.", default=2, minimum=1)
+    padding: Padding = attr("Border rule.", default=Padding.SAME)
+
+
+def transposed_result(op: TransposedLayer, x: TensorType, weights: Tensor, filters: int) -> tuple[TensorType, ...]:
+    """The result type of a transposed convolution."""
+    kernel = (weights.type.shape[0] or 0, weights.type.shape[1] or 0)
+    rows, columns = transposed_spatial(x, kernel, (op.stride, op.stride), op.padding)
+    return (TensorType((x.shape[0], rows, columns, filters), op.to or op.acc),)
+
+
+def table_index(op: NeuralLayer) -> ElementType:
+    """The type of the index of a layer's table."""
+    assert op.lut_values is not None
+    return si((op.lut_values.type.shape[0] or 2).bit_length() - 1)
+
+
 def conv_result(op: ConvLayer, x: TensorType, weights: Tensor, filters: int) -> tuple[TensorType, ...]:
     """The result type of a convolution with its pooling."""
     kernel = (weights.type.shape[0] or 0, weights.type.shape[1] or 0)
@@ -84,7 +125,7 @@ def conv_result(op: ConvLayer, x: TensorType, weights: Tensor, filters: int) -> 
     return (TensorType((x.shape[0], rows, columns, filters), element),)
 
 
-def verify_conv(op: ConvLayer, x: TensorType, channels: int, filters: int) -> Iterator[Diagnostic]:
+def verify_conv(op: ConvLayer | TransposedLayer, x: TensorType, channels: int, filters: int) -> Iterator[Diagnostic]:
     """The kernel fits the map, and so do the variables."""
     if channels != x.channels:
         yield from fault(op, f"has weights for {channels} input channels, found {x}")
@@ -94,13 +135,17 @@ def verify_conv(op: ConvLayer, x: TensorType, channels: int, filters: int) -> It
 def verify_variables(op: NeuralLayer, channels: int, filters: int) -> Iterator[Diagnostic]:
     """Every per-channel variable has the size of its channels; variables that depend on others have them."""
     yield from fault(op, per_channel(op.input_shift, channels, "input_shift"))
-    for name in ("bias", "bias_shift", "max_value", "max_value_shift", "output_scales", "output_shift"):
+    for name in PER_FILTER:
         yield from fault(op, per_channel(getattr(op, name), filters, name))
     for name, needed in (("bias_shift", "bias"), ("max_value_shift", "max_value"), ("output_scales", "to")):
         if getattr(op, name) is not None and getattr(op, needed) is None:
             yield from fault(op, f"has {name} but no {needed}")
     if op.max_value is not None and op.activation is not Activation.RELU:
         yield from fault(op, "has max_value but no relu activation")
+    if (op.lut_values is not None) is not (op.activation is Activation.LUT):
+        yield from fault(op, "needs lut_values for a lut activation, and only for that")
+    elif op.lut_values is not None and op.lut_values.type.shape not in TABLE_SHAPES:
+        yield from fault(op, f"needs a table of 2^2 to 2^16 values, found {op.lut_values.type}")
 
 
 def as_map(x: TensorType) -> TensorType:
@@ -180,6 +225,34 @@ class DepthwiseConv2D(ConvLayer, name="akida2.depthwise_conv2d"):
 
     def infer(self) -> tuple[TensorType, ...]:
         return conv_result(self, self.x.type, self.weights, kernel_shape(self.weights, 3, DEPTHWISE_KERNEL)[2])
+
+    def verify(self) -> Iterator[Diagnostic]:
+        channels = kernel_shape(self.weights, 3, DEPTHWISE_KERNEL)[2]
+        yield from verify_conv(self, self.x.type, channels, channels)
+
+
+class Conv2DTranspose(TransposedLayer, name="akida2.conv2d_transpose"):
+    """Transposed convolution.  The kernel is stored as it is."""
+
+    x: Value = operand("Feature map, NHWC.")
+    weights: Tensor = constant("Kernel [height, width, in, out].")
+
+    def infer(self) -> tuple[TensorType, ...]:
+        return transposed_result(self, self.x.type, self.weights, kernel_shape(self.weights, 4, FULL_KERNEL)[3])
+
+    def verify(self) -> Iterator[Diagnostic]:
+        _, _, channels, filters = kernel_shape(self.weights, 4, FULL_KERNEL)
+        yield from verify_conv(self, self.x.type, channels, filters)
+
+
+class DepthwiseConv2DTranspose(TransposedLayer, name="akida2.depthwise_conv2d_transpose"):
+    """Transposed convolution of each channel with its own kernel, stored as it is."""
+
+    x: Value = operand("Feature map, NHWC.")
+    weights: Tensor = constant("Kernel [height, width, channels].")
+
+    def infer(self) -> tuple[TensorType, ...]:
+        return transposed_result(self, self.x.type, self.weights, kernel_shape(self.weights, 3, DEPTHWISE_KERNEL)[2])
 
     def verify(self) -> Iterator[Diagnostic]:
         channels = kernel_shape(self.weights, 3, DEPTHWISE_KERNEL)[2]

@@ -12,6 +12,8 @@ from cnn2snn_ir.reference.arithmetic import (
     Ints,
     convolve,
     convolve_depthwise,
+    convolve_transposed,
+    convolve_transposed_depthwise,
     max_pool,
     saturate,
     shift_round,
@@ -33,6 +35,12 @@ def with_bias(op: akida2.NeuralLayer, a: Ints) -> Ints:
 
 def activate(op: akida2.NeuralLayer, a: Ints) -> Ints:
     """The activation."""
+    if op.lut_values is not None:
+        index = akida2.table_index(op)
+        product = saturate(a * values(op.activation_scales, 1), op.post_op)
+        position = saturate(shift_round(product, values(op.activation_shift)), index)
+        looked_up: Ints = op.lut_values.int64[position - index.lo]
+        return looked_up
     if op.activation is Activation.RELU:
         a = np.maximum(a, 0)
     return a if op.max_value is None else np.minimum(a, op.max_value.int64 << values(op.max_value_shift))
@@ -95,6 +103,18 @@ def conv2d(op: akida2.Conv2D, x: Ints) -> Ints:
 def depthwise_conv2d(op: akida2.DepthwiseConv2D, x: Ints) -> Ints:
     strides = (op.stride, op.stride)
     return finish(op, convolve_depthwise(align(op, x), unreverse(op.weights), strides, op.padding))
+
+
+@meaning_of(akida2.Conv2DTranspose)
+def conv2d_transpose(op: akida2.Conv2DTranspose, x: Ints) -> Ints:
+    a = convolve_transposed(align(op, x), op.weights.int64, (op.stride, op.stride), op.padding)
+    return output(op, activate(op, with_bias(op, a)))
+
+
+@meaning_of(akida2.DepthwiseConv2DTranspose)
+def depthwise_conv2d_transpose(op: akida2.DepthwiseConv2DTranspose, x: Ints) -> Ints:
+    a = convolve_transposed_depthwise(align(op, x), op.weights.int64, (op.stride, op.stride), op.padding)
+    return output(op, activate(op, with_bias(op, a)))
 
 
 @meaning_of(akida2.Dense1D)

@@ -40,11 +40,16 @@ class UnsupportedLayerError(Exception):
 
 def import_keras(path: Path) -> builtin.Module:
     """Import a QuantizeML `.h5` or `.keras` file; raises `CompileError` with every fault found."""
-    for module in LAYER_MODULES:
-        import_module(f"cnn2snn_ir.frontends.keras_h5.{module}")
+    fill_tables()
     archive = read_archive(path)
     check_is_quantizeml(archive)
     return Importer(archive).run()
+
+
+def fill_tables() -> None:
+    """Import the modules whose functions enter themselves into `TABLE` and `TAIL`."""
+    for module in LAYER_MODULES:
+        import_module(f"cnn2snn_ir.frontends.keras_h5.{module}")
 
 
 def check_is_quantizeml(archive: Archive) -> None:

@@ -14,6 +14,7 @@ from cnn2snn_ir.passes.legality.akida2_predicates import (
     first_layer_type,
     flat_dense_input,
     float_before_integers,
+    fused_separable,
     input_alignment,
     input_rank,
     left_over,
@@ -30,6 +31,9 @@ from cnn2snn_ir.passes.legality.akida2_predicates import (
     pool_square,
     shared_buffer,
     square_kernel,
+    table_after_pooling,
+    table_size,
+    transposed_shape,
     two_parts,
     two_poolings,
     weight_bits,
@@ -37,6 +41,7 @@ from cnn2snn_ir.passes.legality.akida2_predicates import (
 from cnn2snn_ir.passes.legality.rule import CONVERTER, GUIDE, Rule
 
 BLOCK = (qnn.Block,)
+TRANSPOSED = (qnn.Conv2DTranspose, qnn.DepthwiseConv2DTranspose)
 SINGLE_OPS = tuple(op for op in ops_of("qnn").values() if op is not qnn.Block)
 WARNING = Severity.WARNING
 
@@ -103,6 +108,42 @@ RULES: tuple[Rule, ...] = (
         CONVERTER,
         CONVOLUTIONS,
         weight_bits,
+    ),
+    Rule(
+        "AK2-CONV-05",
+        "a separable convolution is two layers",
+        "an 8-bit output between its depthwise and its pointwise half",
+        "write it as DepthwiseConv2D and Conv2D 1x1 before quantizing, or target Akida 1",
+        CONVERTER,
+        (qnn.Conv2D,),
+        fused_separable,
+    ),
+    Rule(
+        "AK2-TCONV-01",
+        "transposed convolutions double the map",
+        "kernel 3x3 or 4x4, strides 2 and 2, same",
+        "use one of these kernels, or a convolution",
+        CONVERTER,
+        TRANSPOSED,
+        transposed_shape,
+    ),
+    Rule(
+        "AK2-TCONV-02",
+        "weights of transposed convolutions have 4 or 8 bits",
+        "4 or 8 bits",
+        "quantize with weight_bits 4 or 8",
+        CONVERTER,
+        TRANSPOSED,
+        weight_bits,
+    ),
+    Rule(
+        "AK2-LUT-01",
+        "an activation by table has an index of 11 bits",
+        "2048 entries",
+        "give the layer before it an 11-bit output quantizer",
+        CONVERTER,
+        (qnn.Lookup,),
+        table_size,
     ),
     Rule(
         "AK2-DENSE-01",
@@ -287,6 +328,16 @@ RULES: tuple[Rule, ...] = (
         GUIDE,
         BLOCK,
         mapped_dense,
+        WARNING,
+    ),
+    Rule(
+        "AK2-MAP-05",
+        "on the chip an activation by table does not follow max pooling",
+        "a table, or max pooling",
+        "put the pooling into another layer",
+        GUIDE,
+        BLOCK,
+        table_after_pooling,
         WARNING,
     ),
 )

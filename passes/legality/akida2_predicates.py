@@ -73,6 +73,22 @@ def weight_bits(op: Any) -> str:
     return unless(op.weights.type.element.bits in (4, 8), f"{op.weights.type.element.bits} bits")
 
 
+def transposed_shape(op: Any) -> str:
+    size, steps = kernel(op), tuple(op.strides)
+    legal = size in ((3, 3), (4, 4)) and steps == (2, 2) and op.padding is Padding.SAME
+    return unless(legal, f"kernel {size[0]}x{size[1]}, strides {steps[0]} and {steps[1]}, {op.padding}")
+
+
+def table_size(op: qnn.Lookup) -> str:
+    entries = op.table.type.shape[0]
+    return unless(entries == 2048, f"{entries} entries")
+
+
+def fused_separable(op: qnn.Conv2D) -> str:
+    """A convolution that reads a depthwise accumulator: the two halves of a SeparableConv2D."""
+    return unless(not isinstance(op.x.owner, qnn.DepthwiseConv2D), "a depthwise accumulator as its input")
+
+
 def flat_dense_input(op: qnn.Dense) -> str:
     shape = op.x.type.per_sample
     return unless(all(d == 1 for d in shape[:-1]), f"samples of shape {list(shape)}")
@@ -237,6 +253,11 @@ def mapped_channels(block: qnn.Block) -> str:
 def mapped_dense(block: qnn.Block) -> str:
     dense = inside(block, qnn.Dense)
     return unless(dense is None or dense.x.type.channels <= 2048, f"{dense.x.type.channels if dense else 0} inputs")
+
+
+def table_after_pooling(block: qnn.Block) -> str:
+    both = inside(block, qnn.MaxPool) is not None and inside(block, qnn.Lookup) is not None
+    return unless(not both, "max pooling before it")
 
 
 def left_over(op: Op) -> str:

@@ -63,6 +63,29 @@ def dense_on_a_map():
     return b.finish(b.dense(image(b), "dense", 4))
 
 
+def transposed(strides=(2, 2), bits=8):
+    b = Builder()
+    weights = b.constant((3, 3, 8, 4), si(bits), "kernel")
+    x = b.emit(qnn.Conv2DTranspose(image(b), weights, strides=strides), "up", "QuantizedConv2DTranspose")
+    return b.finish(b.requantize(b.relu(b.bias(x, "up")), "out"))
+
+
+def table(index_bits=11, pooled=False):
+    b = Builder()
+    x = b.requantize(b.conv(image(b), "conv", 8), "index", si(index_bits), right=14)
+    x = b.emit(qnn.MaxPool(x, (2, 2), (2, 2), Padding.SAME)) if pooled else x
+    entries = b.constant((1 << index_bits,), si(14), "lut_values")
+    x = b.emit(qnn.Lookup(x, entries), "gelu", "QuantizedActivation")
+    return b.finish(b.requantize(x, "out", right=14))
+
+
+def fused_separable():
+    b = Builder()
+    depthwise = b.emit(qnn.DepthwiseConv2D(image(b), b.constant((3, 3, 8), si(8), "kernel"), acc=si(32)))
+    pointwise = qnn.Conv2D(depthwise, b.constant((1, 1, 8, 4), si(8), "kernel"), acc=si(32))
+    return b.finish(b.requantize(b.relu(b.emit(pointwise, "separable", "QuantizedSeparableConv2D")), "out", right=24))
+
+
 def concat(axis=3, parts=2):
     b = Builder()
     x = image(b)
@@ -147,6 +170,10 @@ BREAKING = {
     "AK2-CONV-02": one_layer(strides=(1, 2)),
     "AK2-CONV-03": one_layer(dilation=(2, 2)),
     "AK2-CONV-04": one_layer(bits=2),
+    "AK2-CONV-05": fused_separable,
+    "AK2-TCONV-01": lambda: transposed(strides=(1, 1)),
+    "AK2-TCONV-02": lambda: transposed(bits=2),
+    "AK2-LUT-01": lambda: table(10),
     "AK2-DENSE-01": dense_on_a_map,
     "AK2-CONCAT-01": lambda: concat(axis=1),
     "AK2-CONCAT-02": lambda: concat(parts=3),
@@ -167,6 +194,7 @@ BREAKING = {
     "AK2-MAP-02": one_layer(padding=Padding.VALID),
     "AK2-MAP-03": lambda: wide(2049),
     "AK2-MAP-04": huge_dense,
+    "AK2-MAP-05": lambda: table(11, pooled=True),
 }
 
 
@@ -194,7 +222,7 @@ def test_a_network_that_breaks_the_rule(code):
         assert diagnostic.help
 
 
-@pytest.mark.parametrize("network", [everything, pooled, one_layer(), depthwise(), concat, input_conv])
+@pytest.mark.parametrize("network", [everything, pooled, one_layer(), depthwise(), concat, input_conv, transposed, table])
 def test_networks_that_obey_all_rules(network):
     assert not list(codes(network()))
 
