@@ -153,7 +153,8 @@ def pool_square(block: qnn.Block) -> str:
 
 
 def pool_activation(block: qnn.Block) -> str:
-    return unless(inside(block, qnn.MaxPool) is None or inside(block, qnn.ReLU) is not None, "no activation")
+    active = inside(block, (qnn.ReLU, qnn.Lookup)) is not None
+    return unless(inside(block, qnn.MaxPool) is None or active, "no activation")
 
 
 def two_poolings(block: qnn.Block) -> str:
