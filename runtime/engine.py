@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -60,7 +61,7 @@ class Engine:
         self._outputs = module.outputs
         self._idle: list[Workspace] = []
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(self.threads, "cnn2snn-engine")  # starts threads when there is work
+        self._pool = ThreadPoolExecutor(max(1, self.threads - 1), "cnn2snn-engine")  # starts threads when there is work
 
     def _step(self, op: Op, program: Program) -> Step:
         return self.backend.step(op, program) or shared_step(op)
@@ -78,20 +79,27 @@ class Engine:
         given = checked(self._inputs, inputs)
         total = len(given[0])
         results = tuple(np.empty((total, *self.layouts[v].shape), self._dtypes[v]) for v in values)
-        chunk = min(batch_size, self.chunk) if batch_size else self.chunk
-        if self.threads > 1 and total > 1:
-            chunk = min(chunk, -(-total // self.threads))
-        spans = [(start, min(start + chunk, total)) for start in range(0, total, chunk)]
+        spans = split(total, min(batch_size or self.chunk, self.chunk), self.threads)
 
-        def run_span(span: tuple[int, int]) -> None:
-            self._run_chunk(given, results, values, *span)
+        def work() -> None:
+            while spans:
+                try:
+                    start, end = spans.popleft()
+                except IndexError:  # another thread took the last one
+                    return
+                self._run_chunk(given, results, values, start, end)
 
         if len(spans) <= 1 or self.threads == 1:
-            for span in spans:
-                run_span(span)
-        else:
-            with self._alone():
-                list(self._pool.map(run_span, spans))
+            work()
+            return results
+        with self._alone():
+            others = [self._pool.submit(work) for _ in range(min(self.threads, len(spans)) - 1)]
+            try:
+                work()
+            finally:
+                wait(others)
+        for other in others:
+            other.result()
         return results
 
     def _run_chunk(
@@ -142,6 +150,13 @@ class Workspace:
 def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def split(total: int, chunk: int, threads: int) -> deque[tuple[int, int]]:
+    """Spans of at most `chunk` samples, as equal as possible, as many for each thread."""
+    rounds = -(-total // (chunk * threads))
+    size = max(1, -(-total // (rounds * threads))) if total else 1
+    return deque((start, min(start + size, total)) for start in range(0, total, size))
 
 
 def choose(name: BackendName) -> Backend:

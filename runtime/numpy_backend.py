@@ -16,7 +16,7 @@ from cnn2snn_ir.ir import Op
 from cnn2snn_ir.runtime.backend import Program
 from cnn2snn_ir.runtime.layer import Layer
 from cnn2snn_ir.runtime.requantize import Epilogue
-from cnn2snn_ir.runtime.step import Buffers, Call, Step, as_carrier
+from cnn2snn_ir.runtime.step import Buffers, Call, Step
 from cnn2snn_ir.runtime.storage import Array, Border
 
 FLOAT32_EXACT = 2**24
@@ -78,7 +78,7 @@ class BlasStep:
         sums = _depthwise if layer.depthwise else _products
 
         def call(count: int) -> None:
-            a = sums(layer, as_carrier(source[:count], self.product), weights)
+            a = sums(layer, source[:count].astype(self.product, copy=False), weights)
             if layer.pool is Pool.MAX:
                 a = _max_pool(layer, a)
             y[:count] = epilogue(a).reshape(y[:count].shape)

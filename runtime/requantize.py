@@ -96,15 +96,16 @@ class Rescale:
     def narrow(self, clamp: Clamp) -> Clamp:
         """The narrowest clamp before this step that leaves its results as they are.
 
-        Above the least `a` that reaches `hi`, and below the greatest that stays at `lo`, nothing changes.
+        Above the least `a` that reaches `hi`, and below the greatest that stays at `lo`, nothing changes.  A channel
+        whose factor is not positive keeps its clamp.
         """
-        if not bool(np.all(self.factor > 0)):
-            return clamp
+        rising = self.factor > 0
+        factor = integers(np.where(rising, self.factor, 1))
         unit = integers(2**self.shift)
-        reaches = -((self.half - self.hi * unit) // self.factor)  # ceil((hi · unit - half) / factor)
-        stays = -((self.half - (self.lo + 1) * unit) // self.factor) - 1
-        hi = greater(lesser(clamp.hi, reaches), clamp.lo)
-        lo = lesser(greater(clamp.lo, stays), hi)
+        reaches = -((self.half - self.hi * unit) // factor)  # ceil((hi · unit - half) / factor)
+        stays = -((self.half - (self.lo + 1) * unit) // factor) - 1
+        hi = integers(np.where(rising, greater(lesser(clamp.hi, reaches), clamp.lo), clamp.hi))
+        lo = integers(np.where(rising, lesser(greater(clamp.lo, stays), hi), clamp.lo))
         return Clamp(clamp.bias, lo, hi)
 
     def widest(self, a: Range) -> Range:

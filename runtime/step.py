@@ -11,7 +11,7 @@ import numpy as np
 from cnn2snn_ir.dialects import akida2
 from cnn2snn_ir.ir import Op, Value
 from cnn2snn_ir.reference import evaluate_op
-from cnn2snn_ir.runtime.storage import Array, Buffer
+from cnn2snn_ir.runtime.storage import Buffer
 
 Buffers = Mapping[Value, Buffer]
 Call = Callable[[int], None]
@@ -105,8 +105,3 @@ def shared_step(op: Op) -> Step:
             return CopyStep(op)
         case _:
             return ReferenceStep(op)
-
-
-def as_carrier(array: Array, dtype: np.dtype[np.generic]) -> Array:
-    """`array` in another type, copied only if it has to be."""
-    return array if array.dtype == dtype else array.astype(dtype)

@@ -70,7 +70,7 @@ def dot_tile(rows: int, vectors: int) -> Any:
                     index = b.add(base, pair.index)
                     columns = [_load(b, weights, b.add(index, b.mul(size, I64(v))), 64) for v in range(vectors)]
                     for head, row in zip(heads, sums, strict=True):
-                        two = b.bitcast(_broadcast(b, _load(b, head, pair.index, 2), SUMS), PAIRS)
+                        two = b.bitcast(_broadcast(b, _load(b, head, pair.index, 2)), PAIRS)
                         for column, total in zip(columns, row, strict=True):
                             _accumulate(b, total, two, column)
             _finish(b, [[b.load(v) for v in row] for row in sums], *rest)
@@ -138,13 +138,14 @@ def _load_sums(b: Builder, table: Any, index: Any) -> Any:
 
 
 def _load(b: Builder, pointer: Any, index: Any, align: int) -> Any:
+    """What lies at element `index`, known to be aligned to `align` bytes."""
     loaded = b.load(b.gep(pointer, [index]))
     loaded.align = align
     return loaded
 
 
-def _broadcast(b: Builder, scalar: Any, vector: Any) -> Any:
-    undefined = vector(ir.Undefined)
+def _broadcast(b: Builder, scalar: Any) -> Any:
+    undefined = SUMS(ir.Undefined)
     return b.shuffle_vector(b.insert_element(undefined, scalar, I32(0)), undefined, SUMS([0] * LANES))
 
 
@@ -203,7 +204,7 @@ def _store(b: Builder, vectors: list[Any], y: Any, offsets: list[Any], count: An
             for vector, pointer in zip(vectors, pointers, strict=True):
                 b.store(vector, pointer).align = 2
         with part:
-            mask = b.icmp_signed("<", SUMS(list(range(LANES))), _broadcast(b, b.trunc(count, I32), SUMS))
+            mask = b.icmp_signed("<", SUMS(list(range(LANES))), _broadcast(b, b.trunc(count, I32)))
             for vector, pointer in zip(vectors, pointers, strict=True):
                 _masked_store(b, vector, pointer, mask)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cnn2snn_ir.diagnostics import Diagnostic
-from cnn2snn_ir.ir import ElementType, Graph, Op, TensorType, Value, attr, operands, region
+from cnn2snn_ir.ir import ElementType, Graph, Op, TensorType, Value, attr, operand, operands, region
 
 
 class Module(Op, name="builtin.module", results=0, pure=False):
@@ -19,6 +19,12 @@ class Module(Op, name="builtin.module", results=0, pure=False):
 
     def verify(self) -> Iterator[Diagnostic]:
         yield from missing_return(self, self.body)
+        yield from memory_faults(self)
+
+    @property
+    def states(self) -> list[State]:
+        """What the program remembers between calls."""
+        return [op for op in self.body.walk() if isinstance(op, State)]
 
     @property
     def inputs(self) -> list[Input]:
@@ -49,6 +55,27 @@ class Input(Op, name="builtin.input", pure=False):
         return (TensorType((None, *self.shape), self.element),)
 
 
+class State(Op, name="builtin.state", pure=False):
+    """What a stream remembers from its last call; zeros at the first.  `builtin.store` sets it for the next."""
+
+    sym_name: str = attr("Name of the memory, one `builtin.state` and one `builtin.store` each.")
+    shape: tuple[int, ...] = attr("Shape for one sample.", minimum=1)
+    element: ElementType = attr("Element type.")
+
+    def infer(self) -> tuple[TensorType, ...]:
+        return (TensorType((None, *self.shape), self.element),)
+
+
+class Store(Op, name="builtin.store", results=0, pure=False):
+    """What a stream remembers for its next call."""
+
+    value: Value = operand("The new contents, of the memory's type.")
+    sym_name: str = attr("Name of the memory.")
+
+    def infer(self) -> tuple[TensorType, ...]:
+        return ()
+
+
 class Return(Op, name="builtin.return", results=0, pure=False):
     """The results of the graph around it; always its last op."""
 
@@ -56,6 +83,23 @@ class Return(Op, name="builtin.return", results=0, pure=False):
 
     def infer(self) -> tuple[TensorType, ...]:
         return ()
+
+
+def memory_faults(module: Module) -> Iterator[Diagnostic]:
+    """Every memory has one `builtin.state` and one `builtin.store`, of one type."""
+    read: dict[str, list[TensorType]] = {}
+    written: dict[str, list[TensorType]] = {}
+    for op in module.body.walk():
+        if isinstance(op, State):
+            read.setdefault(op.sym_name, []).append(op.result.type)
+        elif isinstance(op, Store):
+            written.setdefault(op.sym_name, []).append(op.value.type)
+    for name in dict.fromkeys([*read, *written]):
+        states, stores = read.get(name, []), written.get(name, [])
+        if len(states) != 1 or states != stores:
+            found = f"states {', '.join(map(str, states)) or 'none'}; stores {', '.join(map(str, stores)) or 'none'}"
+            message = "a memory has one builtin.state and one builtin.store of its type"
+            yield Diagnostic("IR-STATE", message, where=name, found=found)
 
 
 def missing_return(op: Op, graph: Graph) -> Iterator[Diagnostic]:

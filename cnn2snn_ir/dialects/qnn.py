@@ -402,6 +402,53 @@ class Take(Op, name="qnn.take"):
         return (TensorType((*shape[: self.axis], *shape[self.axis + 1 :]), self.x.type.element),)
 
 
+class Slice(Op, name="qnn.slice"):
+    """Every `step`-th position of one dimension, from `start` on."""
+
+    x: Value = operand("Any tensor.")
+    axis: int = attr("The dimension; 0 is the batch.", minimum=1)
+    start: int = attr("The first position taken.", default=0, minimum=0)
+    step: int = attr("Positions from one taken to the next.", default=1, minimum=1)
+
+    def infer(self) -> tuple[TensorType, ...]:
+        shape = self.x.type.shape
+        size = shape[self.axis] or 0 if self.axis < len(shape) else 0
+        if self.start >= size:
+            raise ValueError(f"nothing of dimension {self.axis} of {self.x.type} lies behind position {self.start}")
+        taken = -(-(size - self.start) // self.step)
+        return (TensorType((*shape[: self.axis], taken, *shape[self.axis + 1 :]), self.x.type.element),)
+
+
+class Recurrence(Op, name="qnn.recurrence", results=3):
+    """A complex linear recurrence over time, `s[t] = round(A · s[t-1] + x[t])`, one state a channel.
+
+    Each product, difference and sum saturates to `acc`; the new state is shifted with rounding and saturated to `to`.
+    Results: the states of all steps, real and imaginary parts on a new last dimension; the last real part; the last
+    imaginary part.
+    """
+
+    x: Value = operand("Inputs [batch, time, channels], on the accumulator's grid.")
+    real: Value = operand("Real part of the state before the first step [batch, channels].")
+    imaginary: Value = operand("Its imaginary part.")
+    a_real: Tensor = constant("Real part of A, one a channel.")
+    a_imaginary: Tensor = constant("Imaginary part of A, one a channel.")
+    shift: int = attr("Left shift from the accumulator to the state, negative to the right.")
+    to: ElementType = attr("Element type of the state.", default=si(16))
+    acc: ElementType = attr("Accumulator.", default=si(32))
+
+    def infer(self) -> tuple[TensorType, ...]:
+        batch, time, channels = need_rank(self.x, 3).shape
+        state = TensorType((batch, channels), self.to)
+        if self.real.type != state or self.imaginary.type != state:
+            raise ValueError(f"needs states {state}, found {self.real.type} and {self.imaginary.type}")
+        return (TensorType((batch, time, channels, 2), self.to), state, state)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        channels = self.x.type.channels
+        yield from fault(self, per_channel(self.a_real, channels, "a_real"))
+        yield from fault(self, per_channel(self.a_imaginary, channels, "a_imaginary"))
+
+
 class BlockKind(StrEnum):
     """The hardware layer that a block becomes."""
 

@@ -119,7 +119,7 @@ def depthwise_conv2d_transpose(op: akida2.DepthwiseConv2DTranspose, x: Ints) -> 
 
 @meaning_of(akida2.Dense1D)
 def dense1d(op: akida2.Dense1D, x: Ints) -> Ints:
-    a = align(op, x.reshape(len(x), -1)) @ op.weights.int64
+    a = align(op, x.reshape(len(x), op.weights.array.shape[0])) @ op.weights.int64
     return output(op, activate(op, with_bias(op, as_map(a))))
 
 

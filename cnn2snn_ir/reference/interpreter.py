@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from cnn2snn_ir.diagnostics import fail
 from cnn2snn_ir.dialects import builtin, qnn
@@ -16,32 +19,51 @@ __all__ = ["evaluate_op", "run", "run_all"]
 _REGISTERED = (_akida2, _nn, _qnn)
 
 Observer = Callable[[Op, Array], None]
+Memory = dict[str, Array]
+"""What streams remember between calls, by the name of the memory; the batch of streams comes first."""
 
 
 def evaluate_op(op: Op, *inputs: Array) -> Array:
-    """The result of one op for given operand arrays (int64 or float32)."""
+    """The result of an op of one result for given operand arrays (int64 or float32)."""
+    (result,) = evaluate(op, *inputs)
+    return result
+
+
+def evaluate(op: Op, *inputs: Array) -> tuple[Array, ...]:
+    """The results of one op for given operand arrays (int64 or float32)."""
     meaning = TABLE.get(type(op))
     if meaning is None:
         raise fail("RUN-NO-SEMANTICS", "this op cannot be executed", where=op.op_name)
-    return meaning(op, *inputs)
+    found = meaning(op, *inputs)
+    return found if isinstance(found, tuple) else (found,)
 
 
 def run(
-    module: builtin.Module, inputs: Mapping[str, Array] | Array, observe: Observer | None = None
+    module: builtin.Module,
+    inputs: Mapping[str, Array] | Array,
+    observe: Observer | None = None,
+    memory: Memory | None = None,
 ) -> tuple[Array, ...]:
     """The module's outputs for a batch.
 
     `inputs` is the array of the only input, batch first, or one array for each input by name.
-    `observe(op, result)` is called after every op.
+    `observe(op, result)` is called after every op, with its first result.  `memory` is what the streams of the batch
+    remember; it is read and updated, and an empty one (or none) begins with zeros.
     """
     environment: dict[Value, Array] = {}
     for op in module.inputs:
         array = inputs[op.result.name or ""] if isinstance(inputs, Mapping) else inputs
         environment[op.result] = checked_input(op, array)
-    return _run_graph(module.body, environment, observe)
+    batch = len(next(iter(environment.values()))) if environment else 1
+    machine = _Machine(environment, batch, {} if memory is None else memory, observe)
+    outputs = machine.run(module.body)
+    machine.memory.update(machine.stored)
+    return outputs
 
 
-def run_all(module: builtin.Module, inputs: Mapping[str, Array] | Array) -> dict[str, Array]:
+def run_all(
+    module: builtin.Module, inputs: Mapping[str, Array] | Array, memory: Memory | None = None
+) -> dict[str, Array]:
     """Every named intermediate result, by name."""
     results: dict[str, Array] = {}
 
@@ -49,7 +71,7 @@ def run_all(module: builtin.Module, inputs: Mapping[str, Array] | Array) -> dict
         if (name := op.results[0].name) is not None:
             results[name] = array
 
-    run(module, inputs, observe)
+    run(module, inputs, observe, memory)
     return results
 
 
@@ -74,17 +96,49 @@ def checked_input(op: builtin.Input, array: Array) -> Array:
     return array.astype("float32") if op.element.is_float else carrier(array)
 
 
-def _run_graph(graph: Graph, environment: dict[Value, Array], observe: Observer | None) -> tuple[Array, ...]:
-    for op in graph:
-        if isinstance(op, builtin.Return):
-            return tuple(environment[v] for v in op.operands)
-        if isinstance(op, builtin.Input):
-            result = environment[op.result]
-        elif isinstance(op, qnn.Block):
-            (result,) = _run_graph(op.body, environment, observe)
-        else:
-            result = evaluate_op(op, *(environment[v] for v in op.operands))
-        environment[op.results[0]] = result
-        if observe is not None:
-            observe(op, result)
-    return ()
+@dataclass
+class _Machine:
+    """One run: the values computed so far, and what the streams remember."""
+
+    environment: dict[Value, Array]
+    batch: int
+    memory: Memory
+    observe: Observer | None
+    stored: Memory = field(default_factory=dict)
+
+    def run(self, graph: Graph) -> tuple[Array, ...]:
+        """Compute a graph; returns what it returns."""
+        for op in graph:
+            if isinstance(op, builtin.Return):
+                return tuple(self.environment[v] for v in op.operands)
+            results = self.step(op)
+            for value, array in zip(op.results, results, strict=True):
+                self.environment[value] = array
+            if self.observe is not None and results:
+                self.observe(op, results[0])
+        return ()
+
+    def step(self, op: Op) -> tuple[Array, ...]:
+        """The results of one op."""
+        match op:
+            case builtin.Input():
+                return (self.environment[op.result],)
+            case builtin.State():
+                return (self.remembered(op),)
+            case builtin.Store():
+                self.stored[op.sym_name] = self.environment[op.value]
+                return ()
+            case qnn.Block():
+                return self.run(op.body)
+            case _:
+                return evaluate(op, *(self.environment[v] for v in op.operands))
+
+    def remembered(self, op: builtin.State) -> Array:
+        """What the streams stored at the last call; raises `CompileError` if that was another number of streams."""
+        array = self.memory.get(op.sym_name)
+        if array is None:
+            return np.zeros((self.batch, *op.shape), np.int64)
+        if array.shape != (self.batch, *op.shape):
+            found = f"memory for {len(array)} streams, inputs for {self.batch}"
+            raise fail("RUN-STREAMS", "as many streams must go on as began", where=op.sym_name, found=found)
+        return array.astype(np.int64)

@@ -132,3 +132,27 @@ def transpose(op: qnn.Transpose, x: Ints) -> Ints:
 def take(op: qnn.Take, x: Ints) -> Ints:
     result: Ints = np.take(x, op.index, axis=op.axis)
     return result
+
+
+@meaning_of(qnn.Slice)
+def take_slice(op: qnn.Slice, x: Ints) -> Ints:
+    index = [slice(None)] * x.ndim
+    index[op.axis] = slice(op.start, None, op.step)
+    return x[tuple(index)]
+
+
+@meaning_of(qnn.Recurrence)
+def recurrence(op: qnn.Recurrence, x: Ints, real: Ints, imaginary: Ints) -> tuple[Ints, Ints, Ints]:
+    a_real, a_imaginary, shift = op.a_real.int64, op.a_imaginary.int64, np.asarray(op.shift, np.int64)
+
+    def times(state: Ints, factor: Ints) -> Ints:
+        return saturate(state * factor, op.acc)
+
+    steps: list[Ints] = []
+    for u in np.moveaxis(x, 1, 0):
+        turned = saturate(times(real, a_real) - times(imaginary, a_imaginary), op.acc)
+        crossed = saturate(times(real, a_imaginary) + times(imaginary, a_real), op.acc)
+        real = saturate(shift_round(saturate(turned + u, op.acc), shift), op.to)
+        imaginary = saturate(shift_round(crossed, shift), op.to)
+        steps.append(np.stack([real, imaginary], axis=-1))
+    return np.stack(steps, axis=1), real, imaginary

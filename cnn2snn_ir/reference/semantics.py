@@ -11,7 +11,7 @@ import numpy.typing as npt
 from cnn2snn_ir.ir import Op
 
 Array = npt.NDArray[Any]
-Semantics = Callable[..., Array]
+Semantics = Callable[..., "Array | tuple[Array, ...]"]
 TABLE: dict[type[Op], Semantics] = {}
 
 _F = TypeVar("_F", bound=Semantics)
@@ -20,7 +20,8 @@ _F = TypeVar("_F", bound=Semantics)
 def meaning_of(op_class: type[Op]) -> Callable[[_F], _F]:
     """Register the decorated `f(op, *operands) -> result` as the meaning of `op_class`.
 
-    Operand arrays are int64 for integer types and float32 for `f32`; so is the result.
+    Operand arrays are int64 for integer types and float32 for `f32`; so is the result.  An op of several results
+    gives a tuple.
     """
 
     def register(function: _F) -> _F:

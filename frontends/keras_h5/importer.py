@@ -23,7 +23,7 @@ TailImporter = Callable[["Importer", LayerRecord, Value], Value]
 TAIL: dict[str, TailImporter] = {}
 """Keras class ▶ function that emits a float layer after the last integer; filled by `tail.py`."""
 
-LAYER_MODULES = ("weighted", "pointwise", "lookup", "shapes", "ends", "tail")
+LAYER_MODULES = ("weighted", "pointwise", "lookup", "temporal", "shapes", "ends", "tail")
 """The modules whose functions fill the two tables."""
 
 LEGACY_QUANTIZED = ("QuantizedConv2D", "QuantizedDense", "QuantizedSeparableConv2D", "QuantizedReLU")
@@ -96,9 +96,13 @@ class Importer:
 
     def emit(self, op: Op) -> Value:
         """Append an op that belongs to the current layer; returns its result."""
+        self.add(op)
+        return op.result
+
+    def add(self, op: Op) -> None:
+        """Append an op that belongs to the current layer."""
         op.loc = Layer(self.layer.name, self.layer.class_name, self.layer.index)
         self.graph.append(op)
-        return op.result
 
     def constant(self, values: Any, element: ElementType, suffix: str) -> Tensor:
         """A constant called after the current layer."""

@@ -22,6 +22,7 @@ from cnn2snn_ir.passes.legality.akida2_predicates import (
     mapped_dense,
     mapped_kernel,
     mapped_padding,
+    memory,
     no_dilation,
     output_count,
     padding_elsewhere,
@@ -72,6 +73,15 @@ RULES: tuple[Rule, ...] = (
         CONVERTER,
         (nn.Softmax, nn.Activation, nn.ReLU, nn.Dense, nn.Reshape),
         float_before_integers,
+    ),
+    Rule(
+        "AK2-STATE-01",
+        "layers that remember are not compiled yet",
+        "layers whose output depends on their input alone",
+        "such models import, and run with the reference semantics",
+        "this compiler's backend",
+        (builtin.State,),
+        memory,
     ),
     Rule(
         "AK2-CONV-01",

@@ -42,6 +42,10 @@ def output_count(op: builtin.Module) -> str:
     return unless(len(op.outputs) == 1 and len(op.inputs) == 1, f"{len(op.inputs)} inputs, {len(op.outputs)} outputs")
 
 
+def memory(op: builtin.State) -> str:
+    return f"the memory {op.sym_name}"
+
+
 def float_before_integers(op: Op) -> str:
     """Float ops may only stand behind the last integer."""
     return unless(not any(reaches_integer(r) for r in op.results), "integers computed from it")

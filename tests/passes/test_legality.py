@@ -63,6 +63,14 @@ def dense_on_a_map():
     return b.finish(b.dense(image(b), "dense", 4))
 
 
+def remembering():
+    b = Builder()
+    x = image(b)
+    before = b.emit(builtin.State("last", (12, 12, 8), si(8)))
+    b.graph.append(builtin.Store(x, "last"))
+    return b.finish(b.emit(qnn.Concat((before, x), 3), "concat"))
+
+
 def transposed(strides=(2, 2), bits=8):
     b = Builder()
     weights = b.constant((3, 3, 8, 4), si(bits), "kernel")
@@ -166,6 +174,7 @@ BREAKING = {
     "AK2-MODEL-01": two_inputs,
     "AK2-MODEL-02": rank_two_input,
     "AK2-MODEL-03": float_before_integers,
+    "AK2-STATE-01": remembering,
     "AK2-CONV-01": one_layer(kernel=(3, 5)),
     "AK2-CONV-02": one_layer(strides=(1, 2)),
     "AK2-CONV-03": one_layer(dilation=(2, 2)),
@@ -222,7 +231,9 @@ def test_a_network_that_breaks_the_rule(code):
         assert diagnostic.help
 
 
-@pytest.mark.parametrize("network", [everything, pooled, one_layer(), depthwise(), concat, input_conv, transposed, table])
+@pytest.mark.parametrize(
+    "network", [everything, pooled, one_layer(), depthwise(), concat, input_conv, transposed, table]
+)
 def test_networks_that_obey_all_rules(network):
     assert not list(codes(network()))
 

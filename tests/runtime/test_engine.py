@@ -17,7 +17,7 @@ from cnn2snn_ir.dialects.geometry import Padding
 from cnn2snn_ir.ir import Graph, Tensor, si, ui
 from cnn2snn_ir.passes.manager import PassManager
 from cnn2snn_ir.passes.pipeline import parse_pipeline
-from cnn2snn_ir.runtime.engine import Engine
+from cnn2snn_ir.runtime.engine import Engine, split
 from cnn2snn_ir.runtime.numpy_backend import FLOAT32_EXACT, BlasStep
 from cnn2snn_ir.runtime.step import ReferenceStep
 
@@ -143,6 +143,12 @@ def test_products_at_the_limit_of_float32(backend, extra):
         {"input_shift": Tensor.of([0, 3, 1], ui(8)), "padding_value": Tensor.of([1, 2, 3], ui(8))},
         {"input_shift": Tensor.of(6, ui(8)), "acc": si(12)},
         {"output_scales": Tensor.of([-3, 5, 0, -128, 127], si(8)), "pool": akida2.Pool.MAX},
+        {
+            "output_scales": Tensor.of([-3, 5, 0, -9, 7], si(8)),
+            "output_shift": None,
+            "to": si(33),
+            "pool": akida2.Pool.MAX,
+        },
         {"pool": akida2.Pool.MAX, "pool_size": (3, 2), "pool_stride": (2, 1)},
         {"pool": akida2.Pool.MAX, "padding": Padding.VALID, "to": None, "output_scales": None, "output_shift": None},
         {"pool": akida2.Pool.AVERAGE, "to": None, "output_scales": None, "output_shift": None},
@@ -209,3 +215,12 @@ def test_inputs_by_name(inputs):
         engine.run({"a": x})
     with pytest.raises(CompileError, match="RUN-INPUT-BATCH"):
         engine.run({"a": x, "b": x[:1]})
+
+
+@given(total=st.integers(0, 500), chunk=st.integers(1, 70), threads=st.integers(1, 5))
+def test_spans_cover_the_batch_evenly(total, chunk, threads):
+    spans = list(split(total, chunk, threads))
+    assert [start for start, _ in spans] == [0, *(end for _, end in spans)][: len(spans)]
+    assert (spans[-1][1] if spans else 0) == total
+    assert all(0 < end - start <= chunk for start, end in spans)
+    assert len(spans) <= -(-total // (chunk * threads)) * threads

@@ -119,3 +119,11 @@ def test_wrong_inputs_are_diagnosed(x):
 def test_numba_is_not_imported_before_an_engine_runs():
     code = "import sys; import cnn2snn_ir.runtime.model; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_saved_model_computes_the_same(x, tmp_path):
+    model = Model(classifier())
+    model.save(tmp_path / "classifier.fbz")
+    again = Model(tmp_path / "classifier.fbz")
+    assert again.summary() == model.summary()
+    np.testing.assert_array_equal(again.predict(x), model.predict(x))
