@@ -17,7 +17,6 @@ from cnn2snn_ir.runtime.model import Model
 MODELS = {r.model.stem: r for r in recorded_models()}
 
 REFUSED = {
-    "pools_i8_w8_a8": {"AK2-POOL-01"},
     "reshapes_fs_w8_a8_pt": {"AK2-RESHAPE-01"},
     "unbounded_fu_w8_a8": {"AK2-PAD-01"},
 }
