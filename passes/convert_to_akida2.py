@@ -64,7 +64,7 @@ class Parts:
             op = value.owner
             if isinstance(op, qnn.Shift):
                 shift = op.shift
-            value = op.operands[0]
+            value = op.operands[-1]  # of a window of frames, the newest
         return value, None if shift is None or not shift.int64.any() else shift
 
     def post_processing(self, main: Op) -> dict[str, Any]:
@@ -121,6 +121,29 @@ class Parts:
 def reverse(weights: Tensor) -> Tensor:
     """A kernel with both spatial axes reversed."""
     return Tensor.of(weights.array[::-1, ::-1], weights.type.element, weights.name)
+
+
+def temporal(parts: Parts, main: qnn.Conv2D | qnn.DepthwiseConv2D) -> dict[str, Any]:
+    """The newest frame, those before it, and the variables that both convolutions over time have."""
+    x, shift = parts.alignment(main.x)
+    fifo = parts.first(qnn.Concat).parts[0]
+    return {"x": x, "fifo": fifo, "input_shift": shift, "acc": main.acc, **parts.post_processing(main)}
+
+
+def buffer_temp_conv(parts: Parts) -> Op:
+    main = parts.first(qnn.Conv2D)
+    return akida2.BufferTempConv(weights=main.weights, **temporal(parts, main))
+
+
+def depthwise_buffer_temp_conv(parts: Parts) -> Op:
+    main = parts.first(qnn.DepthwiseConv2D)
+    kernel = Tensor.of(main.weights.array[0], main.weights.type.element, main.weights.name)
+    return akida2.DepthwiseBufferTempConv(weights=kernel, **temporal(parts, main))
+
+
+def fifo_push(parts: Parts) -> Op:
+    x, _ = parts.alignment(parts.first(qnn.Slice).x)
+    return akida2.FifoPush(parts.first(qnn.Concat).parts[0], x)
 
 
 def transposed(parts: Parts, main: qnn.Conv2DTranspose | qnn.DepthwiseConv2DTranspose) -> dict[str, Any]:
@@ -211,6 +234,9 @@ LOWERINGS: dict[BlockKind, Lowering] = {
     BlockKind.DEPTHWISE_CONV2D: depthwise_conv2d,
     BlockKind.CONV2D_TRANSPOSE: conv2d_transpose,
     BlockKind.DEPTHWISE_CONV2D_TRANSPOSE: depthwise_conv2d_transpose,
+    BlockKind.BUFFER_TEMP_CONV: buffer_temp_conv,
+    BlockKind.DEPTHWISE_BUFFER_TEMP_CONV: depthwise_buffer_temp_conv,
+    BlockKind.FIFO_PUSH: fifo_push,
     BlockKind.DENSE1D: dense1d,
     BlockKind.ADD: add,
     BlockKind.CONCATENATE: concatenate,

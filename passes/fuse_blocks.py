@@ -51,6 +51,17 @@ TRANSPOSED_STAGES: tuple[Stage, ...] = ((qnn.BiasAdd,), TABLE, (qnn.ReLU,), (qnn
 DENSE_STAGES: tuple[Stage, ...] = ((qnn.BiasAdd,), (qnn.ReLU,), (qnn.Requantize, qnn.Shift))
 
 
+FRAMES: Stage = (qnn.Reshape,)
+"""What puts the positions of a depthwise convolution over time back into a map."""
+
+TEMPORAL_STAGES: tuple[Stage, ...] = (FRAMES, (qnn.BiasAdd,), (qnn.ReLU,), (qnn.Requantize, qnn.Shift))
+TEMPORAL_KINDS = {
+    BlockKind.CONV2D: BlockKind.BUFFER_TEMP_CONV,
+    BlockKind.DEPTHWISE_CONV2D: BlockKind.DEPTHWISE_BUFFER_TEMP_CONV,
+}
+"""What the convolutions are called that read a window of frames."""
+
+
 @dataclass(frozen=True)
 class Pattern:
     """How a block grows from its main op."""
@@ -67,6 +78,7 @@ AKIDA2_PATTERNS = (
     Pattern(qnn.Conv2DTranspose, BlockKind.CONV2D_TRANSPOSE, (qnn.Shift,), TRANSPOSED_STAGES),
     Pattern(qnn.DepthwiseConv2DTranspose, BlockKind.DEPTHWISE_CONV2D_TRANSPOSE, (qnn.Shift,), TRANSPOSED_STAGES),
     Pattern(qnn.Dense, BlockKind.DENSE1D, (qnn.Shift, qnn.Reshape), DENSE_STAGES),
+    Pattern(qnn.Slice, BlockKind.FIFO_PUSH),
     Pattern(qnn.Add, BlockKind.ADD, (qnn.Shift,), ((qnn.Shift,),)),
     Pattern(qnn.Concat, BlockKind.CONCATENATE),
     Pattern(qnn.Quantize, BlockKind.QUANTIZER),
@@ -82,7 +94,8 @@ def grow(main: Op, pattern: Pattern, rewriter: Rewriter) -> list[Op]:
     before = list(preparation(main, pattern))
     after: list[Op] = []
     tail = main.results[0]
-    for stage in pattern.after:
+    temporal = any(is_window(op) for op in before)
+    for stage in TEMPORAL_STAGES if temporal and pattern.kind in TEMPORAL_KINDS else pattern.after:
         user = only_user(tail, stage, rewriter)
         found = with_table(tail) if stage is TABLE else [] if user is None else [user]
         if found:
@@ -106,9 +119,31 @@ def preparation(op: Op, pattern: Pattern) -> Iterator[Op]:
     """What only prepares the operands of `op`, producers first."""
     for value in dict.fromkeys(op.operands):
         producer = value.owner
-        if isinstance(producer, pattern.before) and value.users == (op,) and not is_output(producer):
+        absorbed = isinstance(producer, pattern.before) and not is_output(producer)
+        if value.users == (op,) and (absorbed or is_window(producer) or feeds_window(producer)):
             yield from preparation(producer, pattern)
             yield producer
+
+
+def is_window(op: Op) -> bool:
+    """True for the frames of a FIFO with the newest one behind them."""
+    return isinstance(op, qnn.Concat) and isinstance(op.parts[0].owner, builtin.State)
+
+
+def feeds_window(op: Op) -> bool:
+    """True for what makes a frame of a map."""
+    return isinstance(op, qnn.Reshape) and all(is_window(user) for user in op.result.users)
+
+
+def part_windows(graph: Graph) -> None:
+    """Give every user of a window a window of its own: one for the layer, one for the FIFO of the next call."""
+    for window in [op for op in graph if is_window(op)]:
+        for user in window.results[0].users[1:]:
+            copies: dict[Value, Value] = {}
+            for op in (*(v.owner for v in window.operands if feeds_window(v.owner)), window):
+                graph.insert_before(user, op.clone(copies))
+            first, second = window.results[0], copies[window.results[0]]
+            first.replace_uses_where(second, lambda use, user=user: use.op is user)  # type: ignore[misc]
 
 
 def is_output(op: Op) -> bool:
@@ -130,6 +165,8 @@ def only_user(value: Value, stage: Stage, rewriter: Rewriter) -> Op | None:
 
 def kind_of(main: Op, pattern: Pattern, ops: list[Op]) -> BlockKind:
     """The hardware layer: the first convolution of an image is an input convolution."""
+    if any(is_window(op) for op in ops):
+        return TEMPORAL_KINDS.get(pattern.kind, pattern.kind)
     if (
         isinstance(main, qnn.Conv2D)
         and is_image(ops[0].operands[0])
@@ -191,9 +228,10 @@ class FuseBlocks(Pass):
         patterns = {p.main: p for p in PATTERNS.get(self.target, ())}
         changed = False
         for graph in op.regions:
+            part_windows(graph)
             for main in list(graph):
                 pattern = patterns.get(type(main))
-                if pattern is not None:
+                if pattern is not None and not is_window(main):  # a window belongs to the layer that reads it
                     ops = grow(main, pattern, rewriter)
                     block = outline(ops, kind_of(main, pattern, ops), main)
                     context.statistics[f"{self.name}: {block.kind}"] += 1

@@ -17,7 +17,8 @@ from cnn2snn_ir.dialects import akida2
 from cnn2snn_ir.dialects.akida2 import Activation, Pool
 from cnn2snn_ir.dialects.geometry import Padding, same_padding
 
-DEPTHWISE = (akida2.DepthwiseConv2D, akida2.DepthwiseConv2DTranspose)
+DEPTHWISE = (akida2.DepthwiseConv2D, akida2.DepthwiseConv2DTranspose, akida2.DepthwiseBufferTempConv)
+TEMPORAL = (akida2.BufferTempConv, akida2.DepthwiseBufferTempConv)
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class LayerRanges:
 
 def layer_ranges(op: akida2.NeuralLayer, x: Range) -> LayerRanges:
     """The ranges of every stage when the layer's input lies in `x`."""
+    if isinstance(op, TEMPORAL):
+        x = x.union(Range.full(op.operands[1].type.element))  # what the FIFO holds
     channels, inputs = input_channels(op)
     x = x.tiled(channels, inputs)
     aligned = x if op.input_shift is None else x.shift_left(constant_integers(op.input_shift))
@@ -106,12 +109,16 @@ def flat_weights(op: akida2.NeuralLayer) -> npt.NDArray[np.int64]:
     weights: npt.NDArray[np.int64] = op.attributes["weights"].int64  # type: ignore[union-attr]
     if isinstance(op, akida2.Dense1D):
         return weights[None]
+    if isinstance(op, akida2.BufferTempConv):
+        return weights.reshape(-1, op.x.type.channels, weights.shape[3])
+    if isinstance(op, akida2.DepthwiseBufferTempConv):
+        return weights
     return weights.reshape(-1, *weights.shape[2:])
 
 
 def input_channels(op: akida2.NeuralLayer) -> tuple[int, int]:
     """Channels of the layer's operand, and of the input as the layer reads it (flattened, if it is dense)."""
-    (x,) = op.operands
+    x = op.operands[0]
     return x.type.channels, int(np.prod(x.type.per_sample)) if isinstance(op, akida2.Dense1D) else x.type.channels
 
 

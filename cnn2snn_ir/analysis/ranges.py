@@ -218,9 +218,11 @@ def quantizer(op: akida2.Quantizer) -> Range:
     akida2.DepthwiseConv2D,
     akida2.Conv2DTranspose,
     akida2.DepthwiseConv2DTranspose,
+    akida2.BufferTempConv,
+    akida2.DepthwiseBufferTempConv,
     akida2.Dense1D,
 )
-def layer(op: akida2.NeuralLayer, x: Range) -> Range:
+def layer(op: akida2.NeuralLayer, x: Range, *fifo: Range) -> Range:
     return layer_ranges(op, x).output
 
 

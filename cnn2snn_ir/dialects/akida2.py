@@ -259,6 +259,66 @@ class DepthwiseConv2DTranspose(TransposedLayer, name="akida2.depthwise_conv2d_tr
         yield from verify_conv(self, self.x.type, channels, channels)
 
 
+def temporal_shape(x: TensorType, fifo: TensorType) -> tuple[int, int, int, int]:
+    """Height, width, frames (the newest included) and channels; raises ValueError if map and FIFO do not fit."""
+    if x.rank != 4 or fifo.rank != 5:
+        raise ValueError(f"needs a feature map and a FIFO of feature maps, found {x} and {fifo}")
+    height, width, channels = x.per_sample
+    if fifo.per_sample[:2] != (height, width) or fifo.per_sample[3] != channels or fifo.element != x.element:
+        raise ValueError(f"needs a FIFO of its feature map, found {x} and {fifo}")
+    return height, width, fifo.per_sample[2] + 1, channels
+
+
+class BufferTempConv(NeuralLayer, name="akida2.buffer_temp_conv"):
+    """Convolution over time: the frames of the FIFO and the newest one at each position, oldest first."""
+
+    x: Value = operand("The newest feature map, NHWC.")
+    fifo: Value = operand("The frames before it, oldest first [batch, height, width, frames, channels].")
+    weights: Tensor = constant("Kernel [1, 1, frames · in, out], frames slowest, the newest last.")
+
+    def infer(self) -> tuple[TensorType, ...]:
+        height, width, _, _ = temporal_shape(self.x.type, self.fifo.type)
+        filters = kernel_shape(self.weights, 4, "[1, 1, frames · in, out]")[3]
+        return (TensorType((self.x.type.shape[0], height, width, filters), self.to or self.acc),)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        _, _, frames, channels = temporal_shape(self.x.type, self.fifo.type)
+        kernel = kernel_shape(self.weights, 4, "[1, 1, frames · in, out]")
+        if kernel[:3] != (1, 1, frames * channels):
+            yield from fault(self, f"needs weights for {frames} frames of {channels} channels, found {list(kernel)}")
+        yield from verify_variables(self, channels, kernel[3])
+
+
+class DepthwiseBufferTempConv(NeuralLayer, name="akida2.depthwise_buffer_temp_conv"):
+    """Convolution over time of each channel with its own kernel."""
+
+    x: Value = operand("The newest feature map, NHWC.")
+    fifo: Value = operand("The frames before it, oldest first [batch, height, width, frames, channels].")
+    weights: Tensor = constant("Kernel [frames, channels], the newest frame last.")
+
+    def infer(self) -> tuple[TensorType, ...]:
+        height, width, _, channels = temporal_shape(self.x.type, self.fifo.type)
+        return (TensorType((self.x.type.shape[0], height, width, channels), self.to or self.acc),)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        _, _, frames, channels = temporal_shape(self.x.type, self.fifo.type)
+        kernel = kernel_shape(self.weights, 2, "[frames, channels]")
+        if kernel != (frames, channels):
+            yield from fault(self, f"needs weights for {frames} frames of {channels} channels, found {list(kernel)}")
+        yield from verify_variables(self, channels, channels)
+
+
+class FifoPush(Op, name="akida2.fifo_push"):
+    """The FIFO of the next call: the newest frame goes in at the end, the oldest falls out."""
+
+    fifo: Value = operand("Frames, oldest first [batch, height, width, frames, channels].")
+    x: Value = operand("The newest feature map, NHWC.")
+
+    def infer(self) -> tuple[TensorType, ...]:
+        temporal_shape(self.x.type, self.fifo.type)
+        return (self.fifo.type,)
+
+
 class Dense1D(NeuralLayer, name="akida2.dense1d"):
     """Matrix product with the whole sample, flattened row-major."""
 

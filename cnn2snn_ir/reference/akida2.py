@@ -117,6 +117,29 @@ def depthwise_conv2d_transpose(op: akida2.DepthwiseConv2DTranspose, x: Ints) -> 
     return output(op, activate(op, with_bias(op, a)))
 
 
+def window(fifo: Ints, x: Ints) -> Ints:
+    """All frames, oldest first [batch, height, width, frames, channels]."""
+    return np.concatenate([fifo, x[:, :, :, None]], axis=3)
+
+
+@meaning_of(akida2.BufferTempConv)
+def buffer_temp_conv(op: akida2.BufferTempConv, x: Ints, fifo: Ints) -> Ints:
+    frames = align(op, window(fifo, x))
+    flat = frames.reshape(*frames.shape[:3], frames.shape[3] * frames.shape[4])
+    return output(op, activate(op, with_bias(op, flat @ op.weights.int64[0, 0])))
+
+
+@meaning_of(akida2.DepthwiseBufferTempConv)
+def depthwise_buffer_temp_conv(op: akida2.DepthwiseBufferTempConv, x: Ints, fifo: Ints) -> Ints:
+    a: Ints = (align(op, window(fifo, x)) * op.weights.int64).sum(axis=3)
+    return output(op, activate(op, with_bias(op, a)))
+
+
+@meaning_of(akida2.FifoPush)
+def fifo_push(op: akida2.FifoPush, fifo: Ints, x: Ints) -> Ints:
+    return window(fifo, x)[:, :, :, 1:]
+
+
 @meaning_of(akida2.Dense1D)
 def dense1d(op: akida2.Dense1D, x: Ints) -> Ints:
     a = align(op, x.reshape(len(x), op.weights.array.shape[0])) @ op.weights.int64
