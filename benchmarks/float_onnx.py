@@ -41,6 +41,10 @@ class FloatGraph:
                 flat = self.node("Flatten", inputs, f"{name}_flat")
                 parts = [flat, self.weight(f"{name}_w", op.weights.array * 0.01), self.bias(op)]
                 return self.node("Gemm", parts, name)
+            case akida2.Conv2DTranspose():
+                return self.transposed(op, inputs[0])
+            case akida2.Concatenate():
+                return self.node("Concat", inputs, name, axis=1)
             case akida2.Add():
                 return self.node("Add", inputs, name)
             case akida2.Dequantizer():
@@ -67,6 +71,16 @@ class FloatGraph:
         if op.pool is Pool.AVERAGE:
             y = self.node("GlobalAveragePool", [y], f"{name}_average")
         return self.node("Identity", [y], name)
+
+    def transposed(self, op: akida2.Conv2DTranspose, x: str) -> str:
+        """Transposed convolution with padding `same` and a kernel no smaller than the stride, and ReLU."""
+        name = op.result.name
+        before, after = (op.weights.array.shape[0] - op.stride) // 2, -(-(op.weights.array.shape[0] - op.stride) // 2)
+        weights = op.weights.array.transpose(2, 3, 0, 1)
+        scale = 0.02 * op.stride / np.sqrt(np.prod(op.weights.array.shape[:3]))
+        parts = [x, self.weight(f"{name}_w", weights * scale), self.bias(op)]
+        pads, strides = [before, before, after, after], [op.stride, op.stride]
+        return self.node("Relu", [self.node("ConvTranspose", parts, f"{name}_sums", strides=strides, pads=pads)], name)
 
 
 def float_model(module: builtin.Module) -> onnx.ModelProto:

@@ -69,6 +69,16 @@ class Net:
         self.x = self._add(layer)
         return self
 
+    def transposed(self, filters: int, kernel: int = 3, stride: int = 2) -> Net:
+        """A transposed convolution; about one in stride² of the kernel's taps meets any one result."""
+        channels = self.x.type.channels
+        weights = self._weights(kernel, kernel, channels, filters)
+        output = self._output(filters, kernel * kernel * channels / stride**2)
+        name = f"transposed_{len(self.graph)}"
+        layer = akida2.Conv2DTranspose(self.x, weights, stride=stride, **self._bias(filters), **output, name=name)
+        self.x = self._add(layer)
+        return self
+
     def separable(self, filters: int, stride: int = 1, pool: Pool = Pool.NONE) -> Net:
         """Depthwise 3x3, then pointwise."""
         return self.depthwise(stride=stride).conv(filters, 1, pool=pool)
@@ -79,11 +89,34 @@ class Net:
         self.x = self._add(akida2.Add(self.x, other, output_shift=half, to=si(8), name=f"add_{len(self.graph)}"))
         return self
 
+    def concatenate(self, other: Value) -> Net:
+        """This and an earlier map side by side."""
+        self.x = self._add(akida2.Concatenate((self.x, other), name=f"concatenate_{len(self.graph)}"))
+        return self
+
+    def residual(self, filters: int, stride: int = 1) -> Net:
+        """Two 3x3 convolutions and an addition; where the shape changes, a 1x1 convolution on the way around."""
+        around = start = self.x
+        if stride != 1 or filters != start.type.channels:
+            around = self.conv(filters, 1, stride=stride).x
+        self.x = start
+        return self.conv(filters, 3, stride=stride).conv(filters, 3).add(around)
+
     def classify(self, classes: int) -> builtin.Module:
         """A dense layer, and its accumulators as floats."""
         rows = math.prod(self.x.type.per_sample)
         weights = self._weights(rows, classes)
         self.x = self._add(akida2.Dense1D(self.x, weights, **self._bias(classes), name="dense"))
+        return self.finish()
+
+    def segment(self, classes: int) -> builtin.Module:
+        """A 1x1 convolution at every pixel, and its accumulators as floats."""
+        weights = self._weights(1, 1, self.x.type.channels, classes)
+        self.x = self._add(akida2.Conv2D(self.x, weights, **self._bias(classes), name="classes"))
+        return self.finish()
+
+    def finish(self) -> builtin.Module:
+        """The last integers as floats."""
         self.x = self._add(akida2.Dequantizer(self.x, Tensor.of(np.float32(2**-16), F32), name="dequantizer"))
         self.graph.append(builtin.Return((self.x,)))
         return builtin.Module(self.name, self.graph)
@@ -119,4 +152,24 @@ def vgg() -> builtin.Module:
     return net.conv(64, 3, pool=Pool.MAX).conv(128, 3, pool=Pool.MAX).classify(10)
 
 
-NETS: dict[str, Callable[[], builtin.Module]] = {"ds_cnn": ds_cnn, "mnist": mnist, "mobilenet": mobilenet, "vgg": vgg}
+def resnet() -> builtin.Module:
+    """18 layers, 14 of them in residual blocks, on 32x32 images (He et al. 2016, as wide as theirs for CIFAR-10)."""
+    net = Net("resnet", (32, 32, 3)).conv(16, 3, first=True)
+    for filters, stride in [(16, 1), (16, 1), (16, 1), (32, 2), (32, 1), (32, 1), (64, 2)]:
+        net.residual(filters, stride)
+    return net.conv(64, 3).conv(64, 3, pool=Pool.AVERAGE).classify(10)
+
+
+def unet() -> builtin.Module:
+    """Segmentation on three levels, 32x32 images (Ronneberger et al. 2015; strides instead of pooling)."""
+    net = Net("unet", (32, 32, 3)).conv(16, 3, first=True).conv(16, 3)
+    high = net.x
+    middle = net.conv(32, 3, stride=2).conv(32, 3).x
+    net.conv(64, 3, stride=2).conv(64, 3)
+    net.transposed(32).concatenate(middle).conv(32, 3).conv(32, 3)
+    return net.transposed(16).concatenate(high).conv(16, 3).conv(16, 3).segment(4)
+
+
+NETS: dict[str, Callable[[], builtin.Module]] = {
+    net.__name__: net for net in (ds_cnn, mnist, mobilenet, vgg, resnet, unet)
+}

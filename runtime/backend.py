@@ -16,10 +16,10 @@ from cnn2snn_ir.runtime.step import Call, Step
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """What is known about a module when its steps are chosen: proven ranges and prepared layers."""
+    """What is known about a module when its steps are chosen: proven ranges, and the prepared layers of an op."""
 
     ranges: Mapping[Value, Range]
-    layers: Mapping[Op, Layer]
+    layers: Mapping[Op, tuple[Layer, ...]]
 
 
 class Backend(Protocol):
@@ -31,8 +31,8 @@ class Backend(Protocol):
         """The type in which integers of this range are stored; holds every one of them exactly."""
         ...
 
-    def step(self, op: Op, program: Program) -> Step | None:
-        """The fast step of `op`, or None if a shared one must do."""
+    def steps(self, op: Op, program: Program) -> tuple[Step, ...]:
+        """The fast steps that compute `op` together, or none if a shared one must do."""
         ...
 
     def link(self, calls: Iterable[Call]) -> tuple[Call, ...]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +22,7 @@ from cnn2snn_ir.analysis.ranges import value_ranges
 from cnn2snn_ir.diagnostics import Diagnostic, Diagnostics, fail
 from cnn2snn_ir.dialects import akida2, builtin
 from cnn2snn_ir.ir import Op, Value
-from cnn2snn_ir.reference.interpreter import checked_input
+from cnn2snn_ir.reference.interpreter import Memory, checked_input, remembered
 from cnn2snn_ir.reference.semantics import TABLE
 from cnn2snn_ir.runtime.backend import Backend, Program
 from cnn2snn_ir.runtime.layer import Layer, prepare
@@ -53,18 +54,19 @@ class Engine:
         self.backend = choose(backend)
         self.threads = threads or available_cores()
         program = analyse(module)
-        self.steps = [self._step(op, program) for op in executed(module)]
+        self.steps = [step for op in executed(module) for step in self._steps(op, program)]
         self.layouts = layouts(module, program, self.backend)
         self._dtypes = {value: value.type.element.dtype for value in self.layouts}
         self.chunk = chunk_size(module, self.layouts)
         self._inputs = tuple(InputCheck(op) for op in module.inputs)
         self._outputs = module.outputs
+        self._memory = tuple(memory_of(module))
         self._idle: list[Workspace] = []
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(max(1, self.threads - 1), "cnn2snn-engine")  # starts threads when there is work
 
-    def _step(self, op: Op, program: Program) -> Step:
-        return self.backend.step(op, program) or shared_step(op)
+    def _steps(self, op: Op, program: Program) -> tuple[Step, ...]:
+        return self.backend.steps(op, program) or (shared_step(op),)
 
     def run(self, inputs: Inputs, batch_size: int | None = None) -> tuple[Array, ...]:
         """The module's outputs for a batch, each of its value's own type.
@@ -74,9 +76,29 @@ class Engine:
         """
         return self.run_values(inputs, self._outputs, batch_size)
 
-    def run_values(self, inputs: Inputs, values: Sequence[Value], batch_size: int | None = None) -> tuple[Array, ...]:
-        """Any values of the module, intermediate ones included, for a batch."""
+    def run_values(
+        self,
+        inputs: Inputs,
+        values: Sequence[Value],
+        batch_size: int | None = None,
+        memory: Memory | None = None,
+    ) -> tuple[Array, ...]:
+        """Any values of the module, intermediate ones included, for a batch.
+
+        A module that remembers takes the batch as so many streams: `memory` is what each of them stored at its last
+        call, and is updated; an empty one, or none, begins with zeros.
+        """
         given = checked(self._inputs, inputs)
+        if not self._memory:
+            return self._run(given, values, batch_size)
+        memory = {} if memory is None else memory
+        before = [remembered(cell.state, memory, len(given[0])) for cell in self._memory]
+        stored = [cell.stored for cell in self._memory]
+        results = self._run([*given, *before], [*values, *stored], batch_size)
+        memory.update(zip((cell.state.sym_name for cell in self._memory), results[len(values) :], strict=True))
+        return results[: len(values)]
+
+    def _run(self, given: Sequence[Array], values: Sequence[Value], batch_size: int | None) -> tuple[Array, ...]:
         total = len(given[0])
         results = tuple(np.empty((total, *self.layouts[v].shape), self._dtypes[v]) for v in values)
         spans = split(total, min(batch_size or self.chunk, self.chunk), self.threads)
@@ -142,7 +164,8 @@ class Workspace:
     def allocate(cls, engine: Engine, samples: int) -> Workspace:
         """Memory for up to `samples` samples."""
         buffers = {value: layout.allocate(samples) for value, layout in engine.layouts.items()}
-        inputs = tuple(buffers[op.result].inside for op in engine.module.inputs)
+        given = [*engine.module.inputs, *(cell.state for cell in memory_of(engine.module))]
+        inputs = tuple(buffers[op.result].inside for op in given)
         calls = engine.backend.link(step.bind(buffers, samples) for step in engine.steps)
         return cls(buffers, inputs, calls)
 
@@ -178,9 +201,24 @@ def choose(name: BackendName) -> Backend:
         ) from error
 
 
+@dataclass(frozen=True)
+class Cell:
+    """One memory: where a call reads it, and the value that it stores."""
+
+    state: builtin.State
+    stored: Value
+
+
+def memory_of(module: builtin.Module) -> list[Cell]:
+    """What the module remembers."""
+    stores = {op.sym_name: op.value for op in module.body if isinstance(op, builtin.Store)}
+    return [Cell(op, stores[op.sym_name]) for op in module.states]
+
+
 def executed(module: builtin.Module) -> Iterable[Op]:
     """The ops that compute something, in order."""
-    return (op for op in module.body if not isinstance(op, builtin.Input | builtin.Return))
+    given = builtin.Input | builtin.State | builtin.Store | builtin.Return
+    return (op for op in module.body if not isinstance(op, given))
 
 
 def check_executable(module: builtin.Module) -> None:
@@ -197,12 +235,12 @@ def check_executable(module: builtin.Module) -> None:
 def analyse(module: builtin.Module) -> Program:
     """Prove ranges and prepare layers."""
     ranges = value_ranges(module)
-    layers: dict[Op, Layer] = {}
+    layers: dict[Op, tuple[Layer, ...]] = {}
     for op in module.body:
         if isinstance(op, akida2.NeuralLayer):
-            layer = prepare(op, ranges[op.operands[0]])
-            if layer is not None and fills_agree(layer, layers.values()):
-                layers[op] = layer
+            parts = prepare(op, ranges[op.operands[0]])
+            if all(fills_agree(part, chain(*layers.values())) for part in parts):
+                layers[op] = parts
     return Program(ranges, layers)
 
 
@@ -222,7 +260,7 @@ def layouts(module: builtin.Module, program: Program, backend: Backend) -> dict[
     """Number type and border of every value."""
     borders: dict[Value, Border] = {}
     fills: dict[Value, npt.NDArray[Any]] = {}
-    for layer in program.layers.values():
+    for layer in chain(*program.layers.values()):
         if layer.border != NO_BORDER:
             borders[layer.x] = widest(borders.get(layer.x, NO_BORDER), layer.border)
             fills[layer.x] = layer.fill

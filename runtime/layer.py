@@ -1,11 +1,14 @@
-"""An Akida 2 layer prepared for any fast kernel: weights the right way round, shifts folded, saturations proven.
+"""Akida 2 layers prepared for any fast kernel: weights the right way round, shifts folded, saturations proven.
 
-A dense layer becomes a convolution whose kernel is as large as the map, so the kernels know convolutions only.
+A dense layer becomes a convolution whose kernel is as large as the map, and a transposed convolution becomes one
+convolution for each of its phases, so the kernels know convolutions only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -18,16 +21,20 @@ from cnn2snn_ir.dialects.geometry import Padding, same_padding
 from cnn2snn_ir.ir import Tensor, Value
 from cnn2snn_ir.runtime.requantize import Epilogue, fold
 from cnn2snn_ir.runtime.storage import NO_BORDER, Border, Layout, Offsets
+from cnn2snn_ir.runtime.transposed import phases
 
 Ints = npt.NDArray[np.int64]
+
+ZERO = np.zeros((), np.int64)
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One layer with weights.
+    """One convolution: a layer with weights, or one phase of a transposed layer.
 
     `weights` is [height, width, in, out] or, depthwise, [height, width, channels], ready to slide over the map and
     with `input_shift` folded in; `positions` are the rows and columns of the sums, before any pooling.
+    Its results are the rows and columns `first`, `first + step`, … of the op's.
     """
 
     op: akida2.NeuralLayer
@@ -38,6 +45,8 @@ class Layer:
     positions: tuple[int, int]
     ranges: LayerRanges
     epilogue: Epilogue
+    first: tuple[int, int] = (0, 0)
+    step: int = 1
 
     @property
     def x(self) -> Value:
@@ -90,37 +99,45 @@ class Layer:
         """Elements between two rows of the map `x`."""
         return x.padded[1] * x.padded[2] if len(x.shape) == 3 else x.sample_size
 
+    @property
+    def part(self) -> tuple[slice, slice]:
+        """The rows and columns of this layer's results in those of the op."""
+        row, column = self.first
+        return slice(row, None, self.step), slice(column, None, self.step)
 
-def prepare(op: akida2.NeuralLayer, x: Range) -> Layer | None:
-    """The prepared layer, or None if only the reference semantics are certain to be exact.
+    def places(self, y: Layout) -> Offsets:
+        """Element offset, within a padded sample of `y`, of every result of this layer in row-major order."""
+        return np.ascontiguousarray(y.pixels().reshape(y.shape[:2])[self.part].reshape(-1))
+
+
+def prepare(op: akida2.NeuralLayer, x: Range) -> tuple[Layer, ...]:
+    """The prepared layers that compute `op` together, or none if only the reference semantics are certain to be exact.
 
     That is so if `input_shift` can saturate, or if it applies to the input but not to a border of other than 0; and
-    for transposed layers and activations by table, which have no fast kernel.
+    for convolutions over time, which have no fast kernel.
     """
-    if isinstance(op, akida2.TransposedLayer) or op.lut_values is not None:
-        return None
     ranges = layer_ranges(op, x)
-    fill = np.zeros((), np.int64)
-    if isinstance(op, akida2.InputConv2D) and op.padding_value is not None:
-        fill = op.padding_value.int64
-    shifted = op.input_shift is not None and bool(op.input_shift.int64.any())
-    if shifted and (fill.any() or not ranges.aligned.within(op.acc)):
-        return None
     if op.input_shift is not None and not ranges.aligned.within(op.acc):
-        return None
-    layer = _dense(op, ranges) if isinstance(op, akida2.Dense1D) else _convolution(op, ranges)
-    return replace(layer, fill=fill)
+        return ()
+    match op:
+        case akida2.Dense1D():
+            return (_dense(op, ranges),)
+        case akida2.TransposedLayer():
+            return tuple(_phases(op, ranges))
+        case akida2.InputConv2D() if op.padding_value is not None:
+            fill = op.padding_value.int64
+            return () if fill.any() and _shift(op.input_shift).any() else (_convolution(op, ranges, fill),)
+        case akida2.ConvLayer():
+            return (_convolution(op, ranges, ZERO),)
+        case _:
+            return ()
 
 
-def _convolution(op: akida2.NeuralLayer, ranges: LayerRanges) -> Layer:
-    assert isinstance(op, akida2.InputConv2D | akida2.Conv2D | akida2.DepthwiseConv2D)
-    weights = op.weights.int64
+def _convolution(op: akida2.ConvLayer, ranges: LayerRanges, fill: Ints) -> Layer:
+    weights = _aligned_weights(op)
     if not isinstance(op, akida2.InputConv2D):
         weights = weights[::-1, ::-1]  # stored reversed
-    shift = _shift(op.input_shift)
-    weights = weights << (shift if isinstance(op, akida2.DepthwiseConv2D) else shift[..., None])
-    place, positions = border(op), conv_positions(op)
-    return Layer(op, weights, op.stride, place, np.zeros((), np.int64), positions, ranges, fold(op, ranges))
+    return Layer(op, weights, op.stride, border(op), fill, conv_positions(op), ranges, fold(op, ranges))
 
 
 def _dense(op: akida2.Dense1D, ranges: LayerRanges) -> Layer:
@@ -128,8 +145,36 @@ def _dense(op: akida2.Dense1D, ranges: LayerRanges) -> Layer:
     shape = op.x.type.per_sample
     rows, columns, channels = shape if len(shape) == 3 else (1, 1, weights.shape[0])
     kernel = weights.reshape(rows, columns, channels, -1)
-    return Layer(op, kernel, 1, NO_BORDER, np.zeros((), np.int64), (1, 1), ranges, fold(op, ranges))
+    return Layer(op, kernel, 1, NO_BORDER, ZERO, (1, 1), ranges, fold(op, ranges))
+
+
+def _phases(op: akida2.TransposedLayer, ranges: LayerRanges) -> Iterator[Layer]:
+    """The convolutions of a transposed layer.  A kernel smaller than the stride is filled up with zeros."""
+    weights, epilogue = _aligned_weights(op), fold(op, ranges)
+    missing = [(0, max(0, op.stride - size)) for size in weights.shape[:2]]
+    weights = np.pad(weights, (*missing, *[(0, 0)] * (weights.ndim - 2)))
+    sizes = zip(op.operands[0].type.per_sample, weights.shape[:2], strict=False)
+    for vertical, horizontal in product(*(list(phases(n, k, op.stride, op.padding)) for n, k in sizes)):
+        yield Layer(
+            op,
+            weights[vertical.taps, horizontal.taps][::-1, ::-1],
+            1,
+            (vertical.border, horizontal.border),
+            ZERO,
+            (vertical.count, horizontal.count),
+            ranges,
+            epilogue,
+            (vertical.first, horizontal.first),
+            op.stride,
+        )
+
+
+def _aligned_weights(op: akida2.NeuralLayer) -> Ints:
+    """The kernel as stored, times the left shift of its input."""
+    weights: Ints = op.attributes["weights"].int64  # type: ignore[union-attr]
+    shift = _shift(op.input_shift)
+    return weights << (shift if weights.ndim == 3 else shift[..., None])
 
 
 def _shift(shift: Tensor | None) -> Ints:
-    return np.zeros((), np.int64) if shift is None else shift.int64
+    return ZERO if shift is None else shift.int64

@@ -21,6 +21,7 @@ from cnn2snn_ir.diagnostics import fail
 from cnn2snn_ir.dialects import builtin
 from cnn2snn_ir.ir import Op, Tensor, Value
 from cnn2snn_ir.ir.fields import Role
+from cnn2snn_ir.reference.interpreter import Memory
 from cnn2snn_ir.runtime.storage import Array
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ class Model:
             self.module = read_program(Path(source))
         self._backend, self._threads = backend, threads
         self._lock = threading.Lock()
+        self._memory: Memory = {}
 
     @cached_property
     def _compiled(self) -> Engine:
@@ -187,13 +189,27 @@ class Model:
 
     # ---- execution -------------------------------------------------------------------------------------------
 
-    def forward(self, x: Array, batch_size: int | None = None) -> Array:
-        """The last integers, before any dequantizer: the potentials of the output layer, batch first."""
-        return self.engine.run_values(self._inputs(x), [self._last_integers], batch_size)[0]
+    # A model that remembers (convolutions over time) takes a batch as so many streams, one frame of each a call.
+    # Without `memory` the model keeps that of its one set of streams, until `reset`; with a dictionary of their own,
+    # any number of sets of streams go through one model, from any thread, and can be saved and restored.
 
-    def predict(self, x: Array, batch_size: int | None = None) -> Array:
+    def forward(self, x: Array, batch_size: int | None = None, memory: Memory | None = None) -> Array:
+        """The last integers, before any dequantizer: the potentials of the output layer, batch first."""
+        return self._run(x, [self._last_integers], batch_size, memory)[0]
+
+    def predict(self, x: Array, batch_size: int | None = None, memory: Memory | None = None) -> Array:
         """What the model returns: floats if it ends in a dequantizer, its float tail included."""
-        return self.engine.run(self._inputs(x), batch_size)[0]
+        return self._run(x, self.module.outputs, batch_size, memory)[0]
+
+    def reset(self) -> None:
+        """Forget what the model's own streams remember."""
+        self._memory.clear()
+
+    def _run(
+        self, x: Array, values: Sequence[Value], batch_size: int | None = None, memory: Memory | None = None
+    ) -> tuple[Array, ...]:
+        own = self._memory if memory is None else memory
+        return self.engine.run_values(self._inputs(x), values, batch_size, own)
 
     def evaluate(self, x: Array, y: Array, batch_size: int | None = None) -> float:
         """Accuracy: the fraction of samples whose largest output is at the index `y`, one integer a sample."""
@@ -205,10 +221,10 @@ class Model:
         best = outputs.reshape(len(outputs), -1).argmax(axis=1) if len(outputs) else labels
         return float(np.mean(best == labels)) if len(labels) else 0.0
 
-    def intermediates(self, x: Array) -> dict[str, Array]:
+    def intermediates(self, x: Array, memory: Memory | None = None) -> dict[str, Array]:
         """Every layer's output by `output_name`, for comparison bit for bit; the host's tail included."""
         layers = [*self.layers, *self.tail]
-        results = self.engine.run_values(self._inputs(x), [layer.op.results[0] for layer in layers])
+        results = self._run(x, [layer.op.results[0] for layer in layers], memory=memory)
         return {layer.output_name: result for layer, result in zip(layers, results, strict=True)}
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -8,28 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from cnn2snn_ir.analysis.interval import Range, constant_integers
 from cnn2snn_ir.dialects import akida2
-from cnn2snn_ir.dialects.akida2 import Pool
-from cnn2snn_ir.ir import ElementType, Op
+from cnn2snn_ir.ir import ElementType, Op, Value
 from cnn2snn_ir.runtime.backend import Program
-from cnn2snn_ir.runtime.layer import Layer
-from cnn2snn_ir.runtime.numba_kernels import COMMAND, Kernel, execute
-from cnn2snn_ir.runtime.numpy_backend import blas_step
-from cnn2snn_ir.runtime.packing import pack, pack_depthwise, whole_blocks
-from cnn2snn_ir.runtime.requantize import INT32, Epilogue, fold_add, inside
+from cnn2snn_ir.runtime.commands import Commands, reading, writing
+from cnn2snn_ir.runtime.numba_kernels import Kernel
+from cnn2snn_ir.runtime.numba_layer import LayerStep, fits
+from cnn2snn_ir.runtime.numpy_backend import blas_steps
+from cnn2snn_ir.runtime.requantize import INT16, INT32, Formula, fold_add, inside
 from cnn2snn_ir.runtime.step import Buffers, Call, Step
-from cnn2snn_ir.runtime.storage import Array, Buffer, Layout
-from cnn2snn_ir.runtime.vector_kernels import BLOCK
-
-Fields: TypeAlias = dict[str, int | Array]
-"""Fields of a command; an array stands for its address."""
-
-INT16 = Range.of(-(2**15), 2**15 - 1)
 
 
 class NumbaBackend:
@@ -43,21 +35,14 @@ class NumbaBackend:
             return np.dtype(np.int16)
         return np.dtype(np.int32 if inside(range, INT32) else np.int64)
 
-    def step(self, op: Op, program: Program) -> Step | None:
+    def steps(self, op: Op, program: Program) -> tuple[Step, ...]:
         """See `Backend`."""
-        match op:
-            case akida2.Add():
-                return add_step(op, program)
-            case akida2.Quantizer():
-                return QuantizeStep(op) if inside(Range.full(op.to), INT16) else None
-            case akida2.Dequantizer():
-                return DequantizeStep(op) if inside(program.ranges[op.x], INT32) else None
-        layer = program.layers.get(op)
-        if layer is None:
-            return None
-        if fits(layer, program.ranges[layer.x]):
-            return LayerStep(layer)
-        return blas_step(layer)
+        layers = program.layers.get(op)
+        if layers is not None:
+            kernels_do = all(fits(layer, program.ranges[layer.x]) for layer in layers)
+            return tuple(LayerStep(layer) for layer in layers) if kernels_do else blas_steps(layers)
+        step = plain_step(op, program)
+        return () if step is None else (step,)
 
     def link(self, calls: Iterable[Call]) -> tuple[Call, ...]:
         """Commands that follow each other become one call."""
@@ -68,175 +53,47 @@ class NumbaBackend:
         return tuple(linked)
 
 
-def fits(layer: Layer, x: Range) -> bool:
-    """True if the kernels compute this layer exactly.
-
-    A sum of products may wrap on its way, as long as its end lies within 32 bits.  A maximum is taken last, which
-    is right if all that precedes it is monotone.
-    """
-    weights, fill = (Range.of(values.min(), values.max()) for values in (layer.weights, layer.fill))
-    narrow = all(inside(values, INT16) for values in (x, weights, fill))
-    commutes = layer.pool is not Pool.MAX or layer.epilogue.rescale.monotone
-    return narrow and commutes and layer.epilogue.fits_int32 and layer.epilogue.ends_in_range
-
-
-class Commands:
-    """Commands for the kernels, and the arrays whose addresses they hold."""
-
-    def __init__(self, rows: Array, arrays: list[Array]) -> None:
-        self.rows = rows
-        self.arrays = arrays
-
-    @classmethod
-    def of(cls, kernel: Kernel, **fields: int | Array) -> Commands:
-        """One command."""
-        rows = np.zeros(1, COMMAND)
-        rows["kernel"] = kernel
-        arrays = []
-        for name, value in fields.items():
-            if isinstance(value, np.ndarray):
-                arrays.append(value)
-                rows[name] = value.ctypes.data
-            else:
-                rows[name] = value
-        return cls(rows, arrays)
-
-    @classmethod
-    def joined(cls, parts: Iterable[Commands]) -> Commands:
-        """One after the other."""
-        parts = list(parts)
-        return cls(np.concatenate([part.rows for part in parts]), [a for part in parts for a in part.arrays])
-
-    def __call__(self, count: int) -> None:
-        """Run them."""
-        execute(count, self.rows)
-
-
-def is_wide(buffer: Buffer) -> int:
-    """1 for int32."""
-    return int(buffer.layout.dtype == np.int32)
-
-
-def reading(x: Buffer) -> Fields:
-    """The fields that say where operand `x` lies."""
-    return {"x": x.flat, "x_size": x.layout.sample_size, "x_wide": is_wide(x)}
-
-
-def writing(y: Buffer) -> Fields:
-    """The fields that say where result `y` lies."""
-    places = y.layout.pixels()
-    channels = y.layout.channels
-    place: Fields = {"y": y.flat, "y_size": y.layout.sample_size, "y_wide": is_wide(y), "places": places}
-    return {**place, "positions": len(places), "channels": channels}
+def plain_step(op: Op, program: Program) -> Step | None:
+    """The step of an op without weights, or None if its numbers do not fit the kernels."""
+    match op:
+        case akida2.Add():
+            return add_step(op, program)
+        case akida2.Quantizer() if inside(Range.full(op.to), INT16):
+            return QuantizeStep(op)
+        case akida2.Dequantizer() if inside(program.ranges[op.x], INT32):
+            return DequantizeStep(op)
+        case akida2.InputData() | akida2.Concatenate() if op.result in program.ranges:  # floats have none
+            return CopyStep(op.operands, op.result) if inside(program.ranges[op.result], INT32) else None
+        case _:
+            return None
 
 
 @dataclass(frozen=True, eq=False)
-class LayerStep:
-    """One layer with weights."""
+class CopyStep:
+    """Copies of the parts side by side.  Several commands: a part is a run of channels of every pixel."""
 
-    layer: Layer
+    parts: tuple[Value, ...]
+    result: Value
 
     def bind(self, buffers: Buffers, samples: int) -> Call:
-        """See `Step`.  Pooling reads what the convolution wrote to a buffer of this step's own."""
-        layer, x, y = self.layer, buffers[self.layer.x], buffers[self.layer.y]
-        if layer.pool is Pool.NONE:
-            return convolution(layer, x, y, layer.epilogue)
-        maximum = layer.pool is Pool.MAX
-        dtype = y.layout.dtype if maximum else np.dtype(np.int32)
-        between = Layout((*layer.positions, layer.filters), dtype).allocate(samples)
-        if maximum:
-            return Commands.joined([convolution(layer, x, between, layer.epilogue), max_pool(layer, between, y)])
-        before, after = layer.epilogue.before_sum(), layer.epilogue.after_sum()
-        return Commands.joined([convolution(layer, x, between, before), average_pool(layer, between, y, after)])
-
-
-def convolution(layer: Layer, x: Buffer, y: Buffer, epilogue: Epilogue) -> Commands:
-    """A layer without its pooling, from `x` to `y`."""
-    if layer.depthwise:
-        return depthwise_convolution(layer, x, y, epilogue)
-    pitch = layer.row_pitch(x.layout)
-    segments, pairs, w = pack(layer, pitch)
-    constants = whole_blocks(epilogue.constants(layer.filters))
-    return Commands.of(
-        Kernel.CONVOLVE,
-        **reading(x),
-        **writing(y),
-        starts=layer.window_starts(x.layout),
-        segments=segments,
-        pitch=pitch,
-        pairs=pairs,
-        w=w,
-        constants=constants,
-        width=constants.shape[1],
-    )
-
-
-def depthwise_convolution(layer: Layer, x: Buffer, y: Buffer, epilogue: Epilogue) -> Commands:
-    """The same for a depthwise layer.
-
-    Pixels that are neighbours in a row are neighbours in memory too, before and after: as many as fill a block are
-    computed as one pixel with all their channels.
-    """
-    rows, columns = layer.positions
-    group = max(1, min(columns, BLOCK // layer.filters)) if layer.stride == 1 else 1
-    first = np.minimum(np.arange(0, columns, group), columns - group)
-    starts, places = (
-        np.ascontiguousarray(offsets.reshape(rows, columns)[:, first]).reshape(-1)
-        for offsets in (layer.window_starts(x.layout), y.layout.pixels())
-    )
-    taps, w = pack_depthwise(layer, x.layout, group)
-    constants = whole_blocks(np.tile(epilogue.constants(layer.filters), group))
-    grouped: Fields = {"starts": starts, "places": places, "positions": len(starts), "channels": layer.filters * group}
-    return Commands.of(
-        Kernel.DEPTHWISE,
-        **reading(x),
-        **{**writing(y), **grouped},
-        taps=taps,
-        pairs=len(taps) // 2,
-        w=w,
-        constants=constants,
-        width=constants.shape[1],
-    )
-
-
-def max_pool(layer: Layer, x: Buffer, y: Buffer) -> Commands:
-    """Max pooling from `x`, which has no border, to `y`."""
-    assert isinstance(layer.op, akida2.ConvLayer)
-    ((top, _), (left, _)) = layer.pool_border
-    (height, width), (down, right) = layer.op.pool_size, layer.op.pool_stride
-    return Commands.of(
-        Kernel.MAX_POOL,
-        **reading(x),
-        **writing(y),
-        rows=layer.positions[0],
-        columns=layer.positions[1],
-        pooled_columns=y.layout.shape[1],
-        pool_height=height,
-        pool_width=width,
-        pool_down=down,
-        pool_right=right,
-        pool_top=top,
-        pool_left=left,
-    )
-
-
-def average_pool(layer: Layer, x: Buffer, y: Buffer, epilogue: Epilogue) -> Commands:
-    """Sum over all positions of `x`, which has no border, scaled to `y`."""
-    rows, columns = layer.positions
-    constants = epilogue.constants(layer.filters)
-    size: Fields = {"rows": rows, "columns": columns, "constants": constants, "width": layer.filters}
-    return Commands.of(Kernel.AVERAGE_POOL, **reading(x), **writing(y), **size)
+        """See `Step`."""
+        y, first, commands = buffers[self.result], 0, []
+        for x in (buffers[part] for part in self.parts):
+            place = writing(y, y.layout.pixels() + first) | {"channels": x.layout.channels}
+            commands.append(Commands.of(Kernel.COPY, **reading(x), **place, starts=x.layout.pixels()))
+            first += x.layout.channels
+        return Commands.joined(commands)
 
 
 def add_step(op: akida2.Add, program: Program) -> Step | None:
     """The step of an addition, or None if an operand could saturate or does not fit."""
     a, b = program.ranges[op.a], program.ranges[op.b]
-    epilogue = fold_add(op, a, b)
-    if epilogue is None or not (epilogue.fits_int32 and epilogue.ends_in_range):
+    formula = fold_add(op, a, b)
+    if formula is None or not (formula.fits_int32 and formula.ends_in_range):
         return None
     if not (inside(a, INT16) and inside(b, INT16)):
         return None
-    return AddStep(op, epilogue)
+    return AddStep(op, formula)
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,7 +101,7 @@ class AddStep:
     """An addition whose operands provably do not saturate."""
 
     op: akida2.Add
-    epilogue: Epilogue
+    formula: Formula
 
     def bind(self, buffers: Buffers, samples: int) -> Call:
         """See `Step`."""
@@ -260,7 +117,7 @@ class AddStep:
             b_size=b.layout.sample_size,
             b_starts=b.layout.pixels(),
             factors=np.array([np.broadcast_to(2**shift, (channels,)) for shift in shifts], np.int32),
-            constants=self.epilogue.constants(channels),
+            constants=self.formula.constants(channels),
             width=channels,
         )
 

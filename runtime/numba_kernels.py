@@ -29,6 +29,8 @@ class Kernel(IntEnum):
     ADD = 4
     QUANTIZE = 5
     DEQUANTIZE = 6
+    LOOKUP = 7
+    COPY = 8
 
 
 _FIELDS = (
@@ -43,7 +45,7 @@ _FIELDS = (
     ("y_wide", "1 if its elements are int32"),
     ("places", "address of int64 offsets of the pixels written"),
     ("channels", "of a pixel written"),
-    ("constants", "address of the table of `Epilogue.constants`, int32 [8][width]"),
+    ("constants", "address of the table of `Formula.constants`, int32 [8][width]"),
     ("width", "its row length"),
     ("w", "address of the packed weights"),
     ("segments", "runs of neighbours in a window"),
@@ -63,6 +65,9 @@ _FIELDS = (
     ("pool_right", "step of the window"),
     ("pool_top", "rows by which the first window lies above the map"),
     ("pool_left", "columns by which the first window lies left of the map"),
+    ("table", "address of results by index, of the type of y"),
+    ("entries", "of the table, for all channels"),
+    ("origins", "address of int64, the entry of index 0 of each channel"),
     ("scales", "address of float64 (to integers) or float32 (from integers) scales, one a channel"),
     ("zero_points", "address of int64, one a channel"),
     ("lo", "the smallest integer of the result's type"),
@@ -224,6 +229,33 @@ def _add(samples, c, a, b, y):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy")
+def _lookup(samples, c, x, table, y):  # type: ignore[no-untyped-def]
+    """Entries of a table by index."""
+    origins = carray(pointer(c.origins), c.channels, np.int64)
+    starts = carray(pointer(c.starts), c.positions, np.int64)
+    places = carray(pointer(c.places), c.positions, np.int64)
+    for n in range(samples):
+        for p in range(c.positions):
+            i, k = n * c.x_size + starts[p], n * c.y_size + places[p]
+            pixel, out = x[i : i + c.channels], y[k : k + c.channels]
+            for m in range(len(out)):
+                out[m] = table[origins[m] + pixel[m]]
+
+
+@njit(error_model="numpy")
+def _copy(samples, c, x, y):  # type: ignore[no-untyped-def]
+    """The same integers elsewhere."""
+    starts = carray(pointer(c.starts), c.positions, np.int64)
+    places = carray(pointer(c.places), c.positions, np.int64)
+    for n in range(samples):
+        for p in range(c.positions):
+            i, k = n * c.x_size + starts[p], n * c.y_size + places[p]
+            pixel, out = x[i : i + c.channels], y[k : k + c.channels]
+            for m in range(len(out)):
+                out[m] = pixel[m]
+
+
+@njit(error_model="numpy")
 def _quantize(samples, c, y):  # type: ignore[no-untyped-def]
     """Floats to integers: rounded half to even, clamped, offset, clamped; NaN is 0."""
     x = carray(pointer(c.x), samples * c.x_size, np.float32)
@@ -294,3 +326,15 @@ def execute(samples, commands):  # type: ignore[no-untyped-def]
                 _dequantize(samples, c, wide_x)
             else:
                 _dequantize(samples, c, x)
+        elif c.kernel == 7:
+            if c.y_wide:
+                _lookup(samples, c, x, carray(pointer(c.table), c.entries, np.int32), wide_y)
+            else:
+                _lookup(samples, c, x, carray(pointer(c.table), c.entries, np.int16), y)
+        elif c.kernel == 8:
+            if c.x_wide:
+                _copy(samples, c, wide_x, wide_y)
+            elif c.y_wide:
+                _copy(samples, c, x, wide_y)
+            else:
+                _copy(samples, c, x, y)

@@ -15,7 +15,7 @@ from cnn2snn_ir.dialects.akida2 import Pool
 from cnn2snn_ir.ir import Op
 from cnn2snn_ir.runtime.backend import Program
 from cnn2snn_ir.runtime.layer import Layer
-from cnn2snn_ir.runtime.requantize import Epilogue
+from cnn2snn_ir.runtime.requantize import Epilogue, Formula
 from cnn2snn_ir.runtime.step import Buffers, Call, Step
 from cnn2snn_ir.runtime.storage import Array, Border
 
@@ -42,24 +42,24 @@ class NumpyBackend:
         """Float32 where that is exact, so that products need no conversion."""
         return exact_float(range.magnitude) or np.dtype(np.int64)
 
-    def step(self, op: Op, program: Program) -> Step | None:
+    def steps(self, op: Op, program: Program) -> tuple[Step, ...]:
         """See `Backend`."""
-        layer = program.layers.get(op)
-        if layer is None:
-            return None
-        return blas_step(layer)
+        return blas_steps(program.layers.get(op, ()))
 
     def link(self, calls: Iterable[Call]) -> tuple[Call, ...]:
         """Nothing to gain."""
         return tuple(calls)
 
 
-def blas_step(layer: Layer) -> Step | None:
-    """A layer through float products, or None if they are not proven exact."""
-    product = exact_float(layer.ranges.partial)
-    if product is None or not layer.epilogue.fits_int64:
-        return None
-    return BlasStep(layer, product)
+def blas_steps(layers: Iterable[Layer]) -> tuple[Step, ...]:
+    """Layers through float products, or none if those of one of them are not proven exact."""
+    found: list[Step] = []
+    for layer in layers:
+        product = exact_float(layer.ranges.partial)
+        if product is None or not layer.epilogue.fits_int64:
+            return ()
+        found.append(BlasStep(layer, product))
+    return tuple(found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ class BlasStep:
     def bind(self, buffers: Buffers, samples: int) -> Call:
         """See `Step`."""
         layer, epilogue = self.layer, ArrayEpilogue(self.layer.epilogue, self.layer.filters)
-        x, y = buffers[layer.x], buffers[layer.y].inside
+        x, y = buffers[layer.x], buffers[layer.y].inside[:, *self.layer.part]
         weights = np.ascontiguousarray(layer.weights.astype(self.product))
         source = _visible(layer, x.padded, x.layout.border) if len(x.layout.shape) == 3 else x.inside
         sums = _depthwise if layer.depthwise else _products
@@ -81,7 +81,7 @@ class BlasStep:
             a = sums(layer, source[:count].astype(self.product, copy=False), weights)
             if layer.pool is Pool.MAX:
                 a = _max_pool(layer, a)
-            y[:count] = epilogue(a).reshape(y[:count].shape)
+            y[:count] = epilogue(a)
 
         return call
 
@@ -141,29 +141,39 @@ def _max_pool(layer: Layer, a: Array) -> Array:
 
 
 class ArrayEpilogue:
-    """An `Epilogue` on whole arrays [samples, rows, columns, channels], in int32 where that is proven enough."""
+    """An `Epilogue` on whole arrays [samples, rows, columns, channels]."""
 
     def __init__(self, epilogue: Epilogue, channels: int) -> None:
-        self.dtype = epilogue.dtype
-        self.first = epilogue.constants(channels)
-        self.last = None if epilogue.second is None else epilogue.after_sum().constants(channels)
+        self.first, *self.last = (ArrayFormula(formula, channels) for formula in epilogue.formulas)
+        self.sums = epilogue.sums
+        self.table = epilogue.table
+        if self.table is not None:
+            self.results, self.origins = self.table.results.reshape(-1), self.table.origins(channels)
 
     def __call__(self, a: Array) -> Array:
         """The results for sums of products `a`."""
+        a = self.first(a)
+        if self.table is not None:
+            a = self.results[a + self.origins]
+        for formula in self.last:
+            a = formula(a.sum(axis=(1, 2), dtype=formula.dtype, keepdims=True) if self.sums else a)
+        return a
+
+
+class ArrayFormula:
+    """A `Formula` on whole arrays, channels last, in int32 where that is proven enough."""
+
+    def __init__(self, formula: Formula, channels: int) -> None:
+        self.dtype = formula.dtype
+        self.constants = formula.constants(channels)
+
+    def __call__(self, a: Array) -> Array:
+        """The results for operands `a`."""
+        bias, lo, hi, factor, half, shift, least, most = self.constants
         a = a.astype(self.dtype)
-        bias, lo, hi = self.first[:3]
         a += bias
         np.clip(a, lo, hi, out=a)
-        if self.last is None:
-            return _rescale(a, self.first)
-        a = a.sum(axis=(1, 2), dtype=self.dtype, keepdims=True)
-        np.clip(a, self.last[1], self.last[2], out=a)
-        return _rescale(a, self.last)
-
-
-def _rescale(a: Array, constants: Array) -> Array:
-    factor, half, shift, lo, hi = constants[3:]
-    a *= factor
-    a += half
-    a >>= shift
-    return np.clip(a, lo, hi, out=a)
+        a *= factor
+        a += half
+        a >>= shift
+        return np.clip(a, least, most, out=a)

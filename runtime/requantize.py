@@ -7,6 +7,8 @@ Every step of the hardware (saturations, bias, ReLU with its bound, scale, round
 accumulator, and a clamp followed by a monotone step is that step followed by a clamp to its images.  So all
 saturations merge into the two clamps, exactly.  The first clamp is then narrowed to the accumulators that can
 still change the result, which keeps the product within 32 bits for nearly every real layer.
+
+An activation by table and an average pooling part these steps into two such formulas, one before and one after.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from cnn2snn_ir.analysis.layer_ranges import LayerRanges
 from cnn2snn_ir.dialects import akida2
 from cnn2snn_ir.dialects.akida2 import Activation
 from cnn2snn_ir.ir import ElementType, Tensor
+from cnn2snn_ir.runtime.table import Table
 
+INT16 = Range.of(-(2**15), 2**15 - 1)
 INT32 = Range.of(-(2**31), 2**31 - 1)
 INT64 = Range.of(-(2**63), 2**63 - 1)
 
@@ -84,9 +88,9 @@ class Rescale:
         return cls(integers(factor), integers(half), right, limits.lo, limits.hi)
 
     @classmethod
-    def identity(cls, element: ElementType) -> Rescale:
-        """Nothing but a clamp to `element`, which does nothing to values of it."""
-        return cls(integers(1), integers(0), integers(0), integers(element.lo), integers(element.hi))
+    def none(cls, lo: Integers | int, hi: Integers | int) -> Rescale:
+        """Nothing but a clamp, which does nothing to values between `lo` and `hi`."""
+        return cls(integers(1), integers(0), integers(0), integers(lo), integers(hi))
 
     @property
     def monotone(self) -> bool:
@@ -119,22 +123,29 @@ class Rescale:
 
 
 @dataclass(frozen=True)
-class Epilogue:
-    """Everything after the sums of products of one layer.
+class Formula:
+    """`clamp`, then `rescale`."""
 
-    Without average pooling: `first`, then `rescale`, and `second` is None.
-    With it: `first`, the sum over all positions, `second`, then `rescale`.
-    """
-
-    first: Clamp
-    second: Clamp | None
+    clamp: Clamp
     rescale: Rescale
     widest: Range
-    """All integers that the formulas form, sums of products apart."""
+    """All integers that the formula forms, its operand and its constants among them.
+
+    The bounds of the clamps are not: one beyond the type that holds all others is clipped to it and clamps nothing.
+    """
+
+    @classmethod
+    def of(cls, x: Range, clamp: Clamp, rescale: Rescale) -> Formula:
+        """The formula for operands in `x`, with the narrowest clamp that does the same."""
+        clamp = rescale.narrow(clamp)
+        formed = x.union(x.offset(clamp.bias)).union(rescale.widest(clamp.image(x)))
+        for constant in (clamp.bias, rescale.half, rescale.factor):
+            formed = formed.union(Range(constant, constant))
+        return cls(clamp, rescale, formed.merged())
 
     @property
     def fits_int32(self) -> bool:
-        """True if 32 bits are enough for everything after the sums of products."""
+        """True if 32 bits are enough."""
         return inside(self.widest, INT32)
 
     @property
@@ -148,8 +159,8 @@ class Epilogue:
 
         So it is wherever `factor` is at most 2^shift: the result then takes every value on its way to a limit.
         """
-        last = self.second or self.first
-        result = Range(last.lo, last.hi).times(self.rescale.factor).shift_round(integers(-self.rescale.shift))
+        clamped = Range(self.clamp.lo, self.clamp.hi)
+        result = clamped.times(self.rescale.factor).shift_round(integers(-self.rescale.shift))
         return bool(np.all(result.lo >= self.rescale.lo) and np.all(result.hi <= self.rescale.hi))
 
     @property
@@ -157,83 +168,92 @@ class Epilogue:
         """The integer type to compute in."""
         return np.dtype(np.int32 if self.fits_int32 else np.int64)
 
-    def before_sum(self) -> Epilogue:
-        """The part before the sum of an average pooling."""
-        limits = Rescale(integers(1), integers(0), integers(0), self.first.lo, self.first.hi)
-        return replace(self, second=None, rescale=limits)
-
-    def after_sum(self) -> Epilogue:
-        """The part after it."""
-        assert self.second is not None
-        return replace(self, first=self.second, second=None)
-
     def constants(self, channels: int) -> npt.NDArray[Any]:
-        """`first` and `rescale` as a table [8, channels] of `dtype`: bias, lo, hi; factor, half, shift, lo, hi.
-
-        A bound beyond the type clamps nothing and is clipped.
-        """
+        """`clamp` and `rescale` as a table [8, channels] of `dtype`: bias, lo, hi; factor, half, shift, lo, hi."""
         limits = np.iinfo(self.dtype)
         table = np.empty((8, channels), self.dtype)
-        for row, value in zip(table, (*vars(self.first).values(), *vars(self.rescale).values()), strict=True):
+        for row, value in zip(table, (*vars(self.clamp).values(), *vars(self.rescale).values()), strict=True):
             row[:] = lesser(greater(value, int(limits.min)), int(limits.max))
         return table
 
 
+@dataclass(frozen=True)
+class Epilogue:
+    """Everything after the sums of products of one layer: `first`, `table`, the sum over all positions, `last`."""
+
+    first: Formula
+    table: Table | None = None
+    sums: bool = False
+    last: Formula | None = None
+
+    @property
+    def formulas(self) -> tuple[Formula, ...]:
+        """Those in use."""
+        return (self.first,) if self.last is None else (self.first, self.last)
+
+    @property
+    def fits_int64(self) -> bool:
+        """True if 64 bits are enough for everything."""
+        return all(formula.fits_int64 for formula in self.formulas)
+
+
 def fold(op: akida2.NeuralLayer, ranges: LayerRanges) -> Epilogue:
     """The epilogue of a layer whose stages lie in `ranges`."""
-    first = saturation(op.acc)
+    clamp, sums = accumulator_clamp(op), ranges.pooled_sum is not None
+    if op.lut_values is not None:
+        index = Rescale.of(op.activation_scales, op.activation_shift, op.post_op, akida2.table_index(op))
+        first = Formula.of(ranges.dot, clamp, index)
+        table = None if sums else Table.with_output(op)
+        if table is not None:
+            return Epilogue(first, table)
+        return Epilogue(first, Table.plain(op), sums, last_formula(op, ranges))
+    unscaled = Rescale.none(clamp.lo, clamp.hi)
+    if sums:
+        return Epilogue(Formula.of(ranges.dot, clamp, unscaled), None, sums, last_formula(op, ranges))
+    return Epilogue(Formula.of(ranges.dot, clamp, output_rescale(op) or unscaled))
+
+
+def accumulator_clamp(op: akida2.NeuralLayer) -> Clamp:
+    """Everything up to the activation, that by table excepted."""
+    clamp = saturation(op.acc)
     if op.bias is not None:
         bias = constant_integers(op.bias) * 2 ** constant_integers(op.bias_shift)
-        first = first.then_add(integers(bias)).then_saturate(op.acc)
+        clamp = clamp.then_add(integers(bias)).then_saturate(op.acc)
     if op.activation is Activation.RELU:
-        first = first.then_clamp(0, greater(first.hi, 0))
+        clamp = clamp.then_clamp(0, greater(clamp.hi, 0))
     if op.max_value is not None:
         bound = constant_integers(op.max_value) * 2 ** constant_integers(op.max_value_shift)
-        first = first.then_clamp(lesser(first.lo, bound), integers(bound))
-    second = None if ranges.pooled_sum is None else saturation(op.post_op)
-    if op.to is None:
-        rescale = Rescale.identity(op.acc if second is None else op.post_op)
-        if second is None:
-            rescale = replace(rescale, lo=first.lo, hi=first.hi)
-    else:
-        rescale = Rescale.of(op.output_scales, op.output_shift, op.post_op, op.to)
-    if second is None:
-        first = rescale.narrow(first)
-    else:
-        second = rescale.narrow(second)
-    return Epilogue(first, second, rescale, _widest(ranges, first, second, rescale))
+        clamp = clamp.then_clamp(lesser(clamp.lo, bound), integers(bound))
+    return clamp
 
 
-def fold_add(op: akida2.Add, a: Range, b: Range) -> Epilogue | None:
-    """The epilogue of `a · 2^a_shift + b · 2^b_shift`; None if an operand can saturate before the sum."""
+def output_rescale(op: akida2.NeuralLayer) -> Rescale | None:
+    """The output scale, if there is one."""
+    return None if op.to is None else Rescale.of(op.output_scales, op.output_shift, op.post_op, op.to)
+
+
+def last_formula(op: akida2.NeuralLayer, ranges: LayerRanges) -> Formula:
+    """What follows the sum over all positions, or a table."""
+    rescale = output_rescale(op) or Rescale.none(op.post_op.lo, op.post_op.hi)
+    if ranges.pooled_sum is not None:
+        return Formula.of(ranges.pooled_sum, saturation(op.post_op), rescale)
+    values = ranges.activated
+    return Formula.of(values, Clamp(integers(0), values.lo, values.hi), rescale)
+
+
+def fold_add(op: akida2.Add, a: Range, b: Range) -> Formula | None:
+    """The formula after `a · 2^a_shift + b · 2^b_shift`; None if an operand can saturate before the sum."""
     parts = []
     for x, shift in ((a, op.a_shift), (b, op.b_shift)):
         part = x if shift is None else x.shift_left(constant_integers(shift))
         if shift is not None and not part.within(op.acc):
             return None
         parts.append(part)
-    total = parts[0].plus(parts[1])
-    identity = Rescale.identity(op.acc)
-    rescale = identity if op.to is None else Rescale.of(None, op.output_shift, op.acc, op.to)
-    first = rescale.narrow(saturation(op.acc))
-    formed = rescale.widest(first.image(total)).union(total).union(parts[0]).union(parts[1])
-    factors = (2 ** constant_integers(shift) for shift in (op.a_shift, op.b_shift))
-    for factor in (*factors, rescale.half, rescale.factor):
-        formed = formed.union(Range(integers(factor), integers(factor)))
-    return Epilogue(first, None, rescale, formed.merged())
-
-
-def _widest(ranges: LayerRanges, first: Clamp, second: Clamp | None, rescale: Rescale) -> Range:
-    """Every number formed, with the constants stored in the same type.
-
-    The bounds of the clamps are not among them: one beyond the type is clipped to it and clamps nothing.
-    """
-    biased = ranges.dot.offset(first.bias).union(ranges.dot)
-    clamped = first.image(ranges.dot)
-    last = clamped
-    if second is not None:
-        assert ranges.pooled_sum is not None
-        last = second.image(ranges.pooled_sum)
-        biased = biased.union(ranges.pooled_sum)
-    constants = Range(rescale.half, rescale.half).union(Range(rescale.factor, rescale.factor))
-    return biased.union(rescale.widest(last)).union(constants).union(Range(first.bias, first.bias)).merged()
+    none = Rescale.none(op.acc.lo, op.acc.hi)
+    rescale = none if op.to is None else Rescale.of(None, op.output_shift, op.acc, op.to)
+    formula = Formula.of(parts[0].plus(parts[1]), saturation(op.acc), rescale)
+    formed = formula.widest.union(parts[0]).union(parts[1])
+    for shift in (op.a_shift, op.b_shift):
+        factor = integers(2 ** constant_integers(shift))
+        formed = formed.union(Range(factor, factor))
+    return replace(formula, widest=formed.merged())

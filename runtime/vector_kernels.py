@@ -3,7 +3,7 @@
 Both multiply 16-bit integers and add pairs of products into 32-bit sums: one instruction on x86 (vpdpwssd, or
 pmaddwd and an addition), which LLVM chooses by itself from the portable form below.  Loops written in Python would
 compute the same, but no compiler keeps a tile of sums in registers for them.  The epilogue follows in the same
-registers; it needs no clamp at its end, see `Epilogue.ends_in_range`.
+registers; it needs no clamp at its end, see `Formula.ends_in_range`.
 
 Addresses are integers and elements are counted from them; nothing is checked here.
 """
@@ -50,7 +50,7 @@ def dot_tile(rows: int, vectors: int) -> Any:
     x: address of int16 elements; starts: address of int64 element offsets, one a row.  Each row is multiplied with
     `segments` runs of 2 · pairs elements, `pitch` elements apart.
     w: address of int16 weights [vector][segment][pair][filter][2].
-    constants: address of the int32 table [8][width] of `Epilogue.constants`.
+    constants: address of the int32 table [8][width] of `Formula.constants`.
     y: address of int16 elements, or int32 if `wide`; places: address of int64 element offsets in y, one a row.
     first: number of the first filter, of `channels`.
     """

@@ -146,6 +146,8 @@ def verify_variables(op: NeuralLayer, channels: int, filters: int) -> Iterator[D
         yield from fault(op, "needs lut_values for a lut activation, and only for that")
     elif op.lut_values is not None and op.lut_values.type.shape not in TABLE_SHAPES:
         yield from fault(op, f"needs a table of 2^2 to 2^16 values, found {op.lut_values.type}")
+    elif op.lut_values is not None and op.lut_values.type.element.bits > op.acc.bits:
+        yield from fault(op, f"needs a table whose results fit the accumulator {op.acc}, found {op.lut_values.type}")
 
 
 def as_map(x: TensorType) -> TensorType:

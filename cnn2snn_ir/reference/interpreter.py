@@ -124,7 +124,7 @@ class _Machine:
             case builtin.Input():
                 return (self.environment[op.result],)
             case builtin.State():
-                return (self.remembered(op),)
+                return (remembered(op, self.memory, self.batch),)
             case builtin.Store():
                 self.stored[op.sym_name] = self.environment[op.value]
                 return ()
@@ -133,12 +133,17 @@ class _Machine:
             case _:
                 return evaluate(op, *(self.environment[v] for v in op.operands))
 
-    def remembered(self, op: builtin.State) -> Array:
-        """What the streams stored at the last call; raises `CompileError` if that was another number of streams."""
-        array = self.memory.get(op.sym_name)
-        if array is None:
-            return np.zeros((self.batch, *op.shape), np.int64)
-        if array.shape != (self.batch, *op.shape):
-            found = f"memory for {len(array)} streams, inputs for {self.batch}"
-            raise fail("RUN-STREAMS", "as many streams must go on as began", where=op.sym_name, found=found)
-        return array.astype(np.int64)
+
+def remembered(op: builtin.State, memory: Memory, streams: int) -> Array:
+    """What the streams stored at their last call; raises `CompileError` if those were other streams."""
+    array = memory.get(op.sym_name)
+    if array is None:
+        return np.zeros((streams, *op.shape), np.int64)
+    if array.shape != (streams, *op.shape) or not op.element.contains(array):
+        found = f"memory of shape {tuple(array.shape)}, {array.dtype}"
+        allowed = f"({streams}, {', '.join(map(str, op.shape))}), {op.element}"
+        message = "this is not the memory of these streams"
+        raise fail(
+            "RUN-STREAMS", message, where=op.sym_name, found=found, allowed=allowed, help="begin with an empty one"
+        )
+    return array.astype(np.int64)

@@ -5,9 +5,12 @@ import pytest
 from generators.recorded import FIXTURES, Recorded
 
 from cnn2snn_ir.api import compile_model
+from cnn2snn_ir.backends.program import dumps, loads
 from cnn2snn_ir.diagnostics import CompileError
 from cnn2snn_ir.frontends import load_model
 from cnn2snn_ir.ir.verify import verify
+from cnn2snn_ir.passes.manager import PassManager
+from cnn2snn_ir.passes.pipeline import parse_pipeline
 from cnn2snn_ir.reference import run_all
 from cnn2snn_ir.runtime.model import Model
 from cnn2snn_ir.text import parse_module, print_module
@@ -20,7 +23,7 @@ ROUNDED_BY_KERAS = {"convnet_f_i8": {"sep1"}, "rec": {"s0", "e0", "p1"}}
 """Layers whose integers pass 2^24, where QuantizeML's float32 carriers round and exact integers do not."""
 
 REFUSED = {
-    "btc_888": {"AK2-STATE-01"},
+    "btc_888": {"AK2-INPUT-03"},
     "rec": {"AK2-STATE-01", "AK2-MODEL-02", "AK2-DENSE-01"},
     "convnet_f_i8": {"AK2-CONV-05"},
     "convnet_888_pt": {"AK2-CONV-05"},
@@ -79,6 +82,53 @@ def test_refused(name):
         compile_model(FOLDER / f"{name}.h5")
     found = {d.code for d in caught.value.diagnostics if d.severity == "error"}
     assert found >= REFUSED[name]
+
+
+def test_streams_at_the_hardware_level():
+    """Convolutions over time with their FIFOs; the model with a signed input, which Akida 2 has layers for."""
+    imported, program = signed_stream(), loads(dumps(streaming_model().module))
+    model, ours, theirs, compared = Model(program), {}, {}, 0
+    for frame in samples("btc_888") // 2:
+        expected, found = run_all(imported, frame, theirs), run_all(program, frame, ours)
+        assert np.array_equal(model.predict(frame).reshape(-1), found["dequantizer_7"].reshape(-1))
+        for name in found.keys() & expected.keys():
+            assert np.array_equal(found[name].reshape(-1), expected[name].reshape(-1)), name
+            compared += 1
+    assert compared == 70
+    assert {key: a.tolist() for key, a in ours.items()} == {key: a.tolist() for key, a in theirs.items()}
+
+
+def signed_stream():
+    """The temporal model with a signed input, as imported."""
+    text = print_module(load_model(FOLDER / "btc_888.h5"), weights="inline")
+    return parse_module(text.replace("element = ui8} : tensor<?x6x6x2xui8>", "element = si8} : tensor<?x6x6x2xsi8>"))
+
+
+def streaming_model():
+    """The temporal model with a signed input, compiled."""
+    module = signed_stream()
+    PassManager(parse_pipeline("akida2-default")).run(module)
+    return Model(module)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_streams_are_independent_saved_and_reset(backend, tmp_path):
+    model, frames = Model(streaming_model().module, backend=backend), samples("btc_888") // 2
+    together = [model.forward(frame) for frame in frames]
+    memories = [{} for _ in frames[0]]
+    for step, frame in enumerate(frames):  # each stream alone, in turns
+        for index, memory in enumerate(memories):
+            assert np.array_equal(model.forward(frame[index : index + 1], memory=memory)[0], together[step][index])
+    model.reset()
+    assert np.array_equal(model.forward(frames[0]), together[0])
+    memory = {}
+    for frame in frames[:4]:
+        model.forward(frame, memory=memory)
+    np.savez(tmp_path / "memory.npz", **memory)
+    with np.load(tmp_path / "memory.npz") as restored:
+        assert np.array_equal(model.forward(frames[4], memory=dict(restored)), together[4])
+    with pytest.raises(CompileError, match="RUN-STREAMS"):
+        model.forward(frames[0][:1])
 
 
 def test_a_stream_remembers():

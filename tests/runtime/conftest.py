@@ -61,9 +61,10 @@ class Builder:
         """Everything after the sums of products."""
         to = self.pick(*OUTPUTS)
         bias = self.maybe(filters, -128, 127, si(8))
-        activation = self.pick(Activation.NONE, Activation.RELU, Activation.RELU)
+        activation = self.pick(Activation.NONE, Activation.RELU, Activation.RELU, Activation.LUT)
         bound = self.maybe(filters, 0, 255, ui(8)) if activation is Activation.RELU else None
         right = self.pick(0, 6, 12, 20)
+        acc = self.pick(*ACCUMULATORS)
         return {
             "input_shift": self.maybe(channels, 0, self.pick(0, 3, 9), ui(4)),
             "bias": bias,
@@ -73,9 +74,24 @@ class Builder:
             "max_value_shift": self.maybe(filters, 0, self.pick(4, 14), ui(8)) if bound is not None else None,
             "output_scales": self.maybe(filters, 0, 255, ui(8)) if to else None,
             "output_shift": self.maybe(filters, -right - 2, -right + 2, si(8)) if to else None,
-            "acc": self.pick(*ACCUMULATORS),
+            "acc": acc,
             "post_op": self.pick(si(33), si(33), si(24)),
             "to": to,
+            **(self.table(filters, acc) if activation is Activation.LUT else {}),
+        }
+
+    def table(self, filters: int, acc: ElementType) -> dict[str, Any]:
+        """An activation by table, and the way to its index; scales of more than 1 saturate there.
+
+        Without an output scale the values are the layer's results, which are of its accumulator's type.
+        """
+        bits, element = self.pick(2, 5, 8, 11), self.pick(si(8), si(16), si(16), si(20))
+        right = self.pick(-3, 2, 8, 14)
+        lo, hi = max(element.lo, acc.lo), min(element.hi, acc.hi)
+        return {
+            "lut_values": Tensor.of(self.numbers((1 << bits,), lo, hi, self.pick(False, False, True)), element),
+            "activation_scales": self.maybe(filters, 0, 255, ui(8)),
+            "activation_shift": self.maybe(filters, -right - 2, -right + 2, si(8)),
         }
 
     def geometry(self, x: Value, kernel: int) -> dict[str, Any]:
@@ -128,6 +144,22 @@ class Builder:
                 **self.geometry(x, kernel),
                 **self.variables(channels, channels),
                 name=self.name("depthwise"),
+            )
+        )
+
+    def transposed(self, x: Value) -> Value:
+        """A transposed convolution, with kernels smaller and larger than the stride."""
+        channels, kernel, depthwise = x.type.channels, self.pick(1, 2, 3, 3, 4, 5, 7), self.pick(False, True)
+        filters = channels if depthwise else self.pick(1, 3, 16, 33)
+        op = akida2.DepthwiseConv2DTranspose if depthwise else akida2.Conv2DTranspose
+        return self.add(
+            op(
+                x,
+                self.weights((kernel, kernel, channels) if depthwise else (kernel, kernel, channels, filters)),
+                stride=self.pick(1, 2, 2, 3),
+                padding=self.pick(Padding.SAME, Padding.VALID),
+                **self.variables(channels, filters),
+                name=self.name("transposed"),
             )
         )
 
@@ -191,11 +223,13 @@ def akida2_module(draw: Callable[..., Any]) -> builtin.Module:
 
 def layer(b: Builder, x: Value) -> Value:
     """One more layer after the map `x`."""
-    match b.pick("conv", "depthwise", "dense", "sum", "concatenate", "conv", "depthwise"):
+    match b.pick("conv", "depthwise", "dense", "sum", "concatenate", "transposed", "conv", "depthwise", "transposed"):
         case "conv":
             return b.conv(x)
         case "depthwise":
             return b.depthwise(x)
+        case "transposed":
+            return b.transposed(x)
         case "dense":
             return b.dense(x)
         case "sum":

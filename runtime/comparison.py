@@ -1,0 +1,272 @@
+"""Layer by layer comparison of one network at several levels: does the program compute what the model computes?
+
+Values are joined by name.  A layer that was fused into another has no value of its own below the first level; it is
+listed with the value that took it in, so that what was compared and what was not is plain to see.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnn2snn_ir.dialects import builtin
+from cnn2snn_ir.dialects.builtin import Module
+from cnn2snn_ir.ir import Op, Tensor
+from cnn2snn_ir.ir.location import layers
+from cnn2snn_ir.reference import run as interpret
+from cnn2snn_ir.runtime.model import Model
+
+Array = npt.NDArray[Any]
+
+CHUNK_BYTES = 256 << 20
+"""Memory for the values of one chunk of samples at one level."""
+
+MAX_CHUNK = 256
+
+RTOL, ATOL = 1e-5, 1e-6
+"""Floats of the host's tail are equal if they are this close: their sums depend on the size of the batch."""
+
+
+# ---- levels -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Level:
+    """One form of the network: a name, how it is run, and a function that runs it."""
+
+    name: str
+    how: str
+    module: Module
+    run: Callable[[Array], dict[str, Array]]
+    """Samples ▶ the values by key."""
+
+    @property
+    def keys(self) -> dict[str, Op]:
+        """The values that can be compared, each with the op that gives it."""
+        return {key: op for op in self.module.body if (key := key_of(op))}
+
+
+def key_of(op: Op) -> str:
+    """What a value is joined by: its name; hardware layers that the compiler added go by layer and kind."""
+    if isinstance(op, builtin.Input | builtin.State) or not op.results:
+        return ""
+    name = op.results[0].name
+    if name is None and "layer" in op.annotations:
+        return f"{op.annotations['layer']} ({op.op_name.rpartition('.')[2]})"
+    return name or ""
+
+
+def reference_level(name: str, module: Module) -> Level:
+    """A module run by the reference semantics."""
+
+    def run(x: Array) -> dict[str, Array]:
+        values: dict[str, Array] = {}
+
+        def observe(op: Op, array: Array) -> None:
+            if key := key_of(op):
+                values[key] = array
+
+        interpret(module, x, observe)
+        return values
+
+    return Level(name, "reference semantics", module, run)
+
+
+def engine_level(name: str, model: Model) -> Level:
+    """A program run by the engine."""
+    keys = {key: op.results[0] for op in model.module.body if (key := key_of(op))}
+
+    def run(x: Array) -> dict[str, Array]:
+        return dict(zip(keys, model.engine.run_values(x, list(keys.values())), strict=True))
+
+    return Level(name, f"{model.engine.backend.name} engine", model.module, run)
+
+
+# ---- results ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class First:
+    """The first element that differs: sample, index in it, what was expected and what was found."""
+
+    sample: int
+    index: tuple[int, ...]
+    expected: float
+    found: float
+
+
+@dataclass
+class Difference:
+    """How far one value at one level is from the same value at the first level that has it."""
+
+    level: str
+    against: str
+    elements: int = 0
+    differing: int = 0
+    largest: float = 0
+    first: First | None = None
+    histogram: Counter[str] = field(default_factory=Counter)
+    """Steps of the last bit ▶ elements; empty for floats."""
+
+    def update(self, expected: Array, found: Array, offset: int) -> None:
+        """Count one chunk, whose first sample is number `offset`."""
+        shape = found.shape
+        expected, found = expected.reshape(len(expected), -1), found.reshape(len(found), -1)
+        self.elements += found.size
+        if expected.dtype.kind == "f" or found.dtype.kind == "f":
+            far = ~np.isclose(found, expected, RTOL, ATOL, equal_nan=True)
+        else:
+            far = found != expected
+        if not far.any():
+            return
+        self.differing += int(np.count_nonzero(far))
+        sample, place = (int(i) for i in np.argwhere(far)[0])
+        if self.first is None:
+            index = tuple(int(i) for i in np.unravel_index(place, shape[1:]))
+            self.first = First(offset + sample, index, expected[sample, place].item(), found[sample, place].item())
+        steps = found[far].astype(np.float64) - expected[far].astype(np.float64)
+        self.largest = max(self.largest, float(np.abs(steps).max()))
+        if found.dtype.kind != "f":
+            for step, count in zip(*np.unique(steps.astype(np.int64), return_counts=True), strict=True):
+                self.histogram[bucket(int(step))] += int(count)
+
+
+def bucket(step: int) -> str:
+    """Which bar of the histogram a difference belongs to: `-1`, `+2`, `+3..4`, `+5..8`, …"""
+    sign, size = "-" if step < 0 else "+", abs(step)
+    if size <= 2:
+        return f"{sign}{size}"
+    end = 1 << (size - 1).bit_length()
+    return f"{sign}{end // 2 + 1}..{end}"
+
+
+@dataclass
+class Row:
+    """One value: where it exists, what it was fused into, and how it differs."""
+
+    name: str
+    levels: tuple[str, ...]
+    fused_into: str = ""
+    differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def differs(self) -> bool:
+        """True if any level has another value."""
+        return any(d.differing for d in self.differences)
+
+
+@dataclass
+class Comparison:
+    """What was compared, and what came out."""
+
+    levels: tuple[Level, ...]
+    rows: list[Row]
+    samples: int = 0
+
+    @property
+    def compared(self) -> list[Row]:
+        """Values that the last level has, and another one."""
+        return [row for row in self.rows if row.differences and row.levels[-1] == self.levels[-1].name]
+
+    @property
+    def fused(self) -> list[Row]:
+        """Layers without a value of their own in the last level, because another layer does their work."""
+        return [row for row in self.rows if row.fused_into]
+
+    @property
+    def missing(self) -> list[Row]:
+        """Values without a counterpart that nothing explains."""
+        known = [*self.compared, *self.fused]
+        return [row for row in self.rows if not any(row is other for other in known)]
+
+    @property
+    def different(self) -> list[Row]:
+        """Values that differ, in order."""
+        return [row for row in self.rows if row.differs]
+
+    @property
+    def equal(self) -> bool:
+        """True if every layer was compared or is accounted for, and no value differs."""
+        return bool(self.compared) and not self.different and not self.missing
+
+
+# ---- comparing ----------------------------------------------------------------------------------------------------
+
+
+def compare_levels(levels: Sequence[Level], x: Array) -> Comparison:
+    """Run every level on the samples, in chunks, and compare each value with the first level that has it."""
+    result = Comparison(tuple(levels), rows_of(levels), len(x))
+    chunk = min(chunk_size(level.module) for level in levels)
+    for start in range(0, len(x), chunk):
+        part = x[start : start + chunk]
+        values = {level.name: level.run(part) for level in levels}
+        for row in result.rows:
+            for difference in row.differences:
+                expected, found = values[difference.against][row.name], values[difference.level][row.name]
+                difference.update(expected, found, start)
+    return result
+
+
+def rows_of(levels: Sequence[Level]) -> list[Row]:
+    """All values in the order of the levels, those of later levels where their neighbours stand."""
+    keys = [level.keys for level in levels]
+    into = fusions(levels[-1])
+    rows = []
+    for name in merged([list(k) for k in keys]):
+        having = [(level.name, k[name]) for level, k in zip(levels, keys, strict=True) if name in k]
+        sizes = {math.prod(op.results[0].type.per_sample) for _, op in having}
+        row = Row(name, tuple(level for level, _ in having))
+        if len(sizes) == 1:  # a value of another size is not the same value
+            row.differences = [Difference(level, having[0][0]) for level, _ in having[1:]]
+        if having[-1][0] != levels[-1].name:
+            origins = (into[layer.name] for layer in layers(having[0][1].loc) if layer.name in into)
+            row.fused_into = next(origins, "")
+        rows.append(row)
+    return rows
+
+
+def merged(lists: Sequence[list[str]]) -> list[str]:
+    """One order of all names: each new one stands behind the name that it follows in its own list."""
+    result: list[str] = []
+    for names in lists:
+        before = -1
+        for name in names:
+            if name not in result:
+                result.insert(before + 1, name)
+            before = result.index(name)
+    return result
+
+
+def fusions(level: Level) -> Mapping[str, str]:
+    """Source layer ▶ the value of the level that its work went into."""
+    found: dict[str, str] = {}
+    for key, op in level.keys.items():
+        for layer in layers(op.loc):
+            found.setdefault(layer.name, key)
+    return found
+
+
+def chunk_size(module: Module) -> int:
+    """How many samples fit in the memory set aside for one chunk."""
+    return int(np.clip(CHUNK_BYTES // max(1, sample_bytes(module)), 1, MAX_CHUNK))
+
+
+def sample_bytes(module: Module) -> int:
+    """Memory of the reference semantics for one sample: every value, and the windows of the largest convolution."""
+    values = sum(math.prod(v.type.per_sample) for op in module.walk() for v in op.results)
+    return 8 * (values + max(window_elements(module), default=0))
+
+
+def window_elements(module: Module) -> Iterator[int]:
+    """How many integers the windows of each convolution hold, for one sample."""
+    for op in module.walk():
+        weights = op.attributes.get("weights")
+        if isinstance(weights, Tensor) and weights.type.rank > 2 and op.results:
+            shape = op.operands[0].type.per_sample
+            yield math.prod(shape) * math.prod(d or 1 for d in weights.type.shape[:2])

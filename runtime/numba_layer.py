@@ -1,0 +1,171 @@
+"""Layers with weights on the numba backend: a convolution, and commands for what cannot be part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from cnn2snn_ir.analysis.interval import Range
+from cnn2snn_ir.dialects import akida2
+from cnn2snn_ir.dialects.akida2 import Pool
+from cnn2snn_ir.runtime.commands import Commands, Fields, reading, writing
+from cnn2snn_ir.runtime.layer import Layer
+from cnn2snn_ir.runtime.numba_kernels import Kernel
+from cnn2snn_ir.runtime.packing import pack, pack_depthwise, whole_blocks
+from cnn2snn_ir.runtime.requantize import INT16, INT32, inside
+from cnn2snn_ir.runtime.step import Buffers, Call
+from cnn2snn_ir.runtime.storage import Buffer, Layout, Offsets
+from cnn2snn_ir.runtime.vector_kernels import BLOCK
+
+Stage: TypeAlias = Callable[[Layer, Buffer, Buffer, Offsets], Commands]
+"""One command of a layer: from a buffer to the given places of another."""
+
+
+def fits(layer: Layer, x: Range) -> bool:
+    """True if the kernels compute this layer exactly.
+
+    A sum of products may wrap on its way, as long as its end lies within 32 bits.  A maximum is taken after the first
+    formula, which is right if that is monotone.
+    """
+    epilogue = layer.epilogue
+    weights, fill = (Range.of(values.min(), values.max()) for values in (layer.weights, layer.fill))
+    narrow = all(inside(values, INT16) for values in (x, weights, fill)) and inside(layer.ranges.output, INT32)
+    in_order = layer.pool is not Pool.MAX or epilogue.first.rescale.monotone
+    supported = epilogue.last is None or epilogue.sums
+    return narrow and in_order and supported and all(f.fits_int32 and f.ends_in_range for f in epilogue.formulas)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerStep:
+    """One layer with weights."""
+
+    layer: Layer
+
+    def bind(self, buffers: Buffers, samples: int) -> Call:
+        """See `Step`.  Every stage but the last writes to a buffer of this step's own."""
+        layer, source, y = self.layer, buffers[self.layer.x], buffers[self.layer.y]
+        commands = []
+        *before, (last, _) = stages(layer, y.layout)
+        for stage, layout in before:
+            between = layout.allocate(samples)
+            commands.append(stage(layer, source, between, layout.pixels()))
+            source = between
+        commands.append(last(layer, source, y, layer.places(y.layout)))
+        return Commands.joined(commands)
+
+
+def stages(layer: Layer, y: Layout) -> Iterator[tuple[Stage, Layout]]:
+    """The commands of a layer in order, each with the layout of its result if another one follows."""
+    table, pool = layer.epilogue.table, layer.pool
+    dtype: np.dtype[Any] = y.dtype
+    if table is not None:
+        dtype = np.dtype(np.int16)  # an index
+    elif pool is Pool.AVERAGE:
+        dtype = np.dtype(np.int32)
+    shape: tuple[int, ...] = (*layer.positions, layer.filters)
+    yield convolution, Layout(shape, dtype)
+    if pool is Pool.MAX:
+        shape = (*y.shape[:2], layer.filters)
+        yield max_pool, Layout(shape, dtype)
+    if table is not None:
+        yield lookup, Layout(shape, np.dtype(np.int32))
+    if pool is Pool.AVERAGE:
+        yield average_pool, y
+
+
+def convolution(layer: Layer, x: Buffer, y: Buffer, places: Offsets) -> Commands:
+    """The sums of products and the first formula."""
+    if layer.depthwise:
+        return depthwise_convolution(layer, x, y, places)
+    pitch = layer.row_pitch(x.layout)
+    segments, pairs, w = pack(layer, pitch)
+    constants = whole_blocks(layer.epilogue.first.constants(layer.filters))
+    return Commands.of(
+        Kernel.CONVOLVE,
+        **reading(x),
+        **writing(y, places),
+        starts=layer.window_starts(x.layout),
+        segments=segments,
+        pitch=pitch,
+        pairs=pairs,
+        w=w,
+        constants=constants,
+        width=constants.shape[1],
+    )
+
+
+def depthwise_convolution(layer: Layer, x: Buffer, y: Buffer, places: Offsets) -> Commands:
+    """The same for a depthwise layer.
+
+    Pixels that are neighbours in a row are neighbours in memory too, before and after: as many as fill a block are
+    computed as one pixel with all their channels.
+    """
+    rows, columns = layer.positions
+    neighbours = layer.stride == layer.step == 1
+    group = max(1, min(columns, BLOCK // layer.filters)) if neighbours else 1
+    first = np.minimum(np.arange(0, columns, group), columns - group)
+    starts, places = (
+        np.ascontiguousarray(offsets.reshape(rows, columns)[:, first]).reshape(-1)
+        for offsets in (layer.window_starts(x.layout), places)
+    )
+    taps, w = pack_depthwise(layer, x.layout, group)
+    constants = whole_blocks(np.tile(layer.epilogue.first.constants(layer.filters), group))
+    grouped: Fields = {"starts": starts, "channels": layer.filters * group}
+    return Commands.of(
+        Kernel.DEPTHWISE,
+        **reading(x),
+        **{**writing(y, places), **grouped},
+        taps=taps,
+        pairs=len(taps) // 2,
+        w=w,
+        constants=constants,
+        width=constants.shape[1],
+    )
+
+
+def max_pool(layer: Layer, x: Buffer, y: Buffer, places: Offsets) -> Commands:
+    """Max pooling of `x`, which has no border."""
+    assert isinstance(layer.op, akida2.ConvLayer)
+    ((top, _), (left, _)) = layer.pool_border
+    (height, width), (down, right) = layer.op.pool_size, layer.op.pool_stride
+    return Commands.of(
+        Kernel.MAX_POOL,
+        **reading(x),
+        **writing(y, places),
+        rows=layer.positions[0],
+        columns=layer.positions[1],
+        pooled_columns=y.layout.shape[1],
+        pool_height=height,
+        pool_width=width,
+        pool_down=down,
+        pool_right=right,
+        pool_top=top,
+        pool_left=left,
+    )
+
+
+def average_pool(layer: Layer, x: Buffer, y: Buffer, places: Offsets) -> Commands:
+    """The sum over all positions of `x`, which has no border, and the last formula."""
+    assert layer.epilogue.last is not None
+    rows, columns = layer.positions
+    constants = layer.epilogue.last.constants(layer.filters)
+    size: Fields = {"rows": rows, "columns": columns, "constants": constants, "width": layer.filters}
+    return Commands.of(Kernel.AVERAGE_POOL, **reading(x), **writing(y, places), **size)
+
+
+def lookup(layer: Layer, x: Buffer, y: Buffer, places: Offsets) -> Commands:
+    """The results for the indices in `x`."""
+    table = layer.epilogue.table
+    assert table is not None
+    return Commands.of(
+        Kernel.LOOKUP,
+        **reading(x),
+        **writing(y, places),
+        starts=x.layout.pixels(),
+        table=table.results.astype(y.layout.dtype),  # an entry that does not fit is never reached
+        entries=table.results.size,
+        origins=table.origins(layer.filters),
+    )
