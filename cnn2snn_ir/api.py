@@ -11,12 +11,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from cnn2snn_ir.diagnostics import Diagnostics, fail
+from cnn2snn_ir.diagnostics import CompileError, Diagnostics, fail
 from cnn2snn_ir.versions import AkidaVersion, get_akida_version, parse_version
 
 if TYPE_CHECKING:
     from cnn2snn_ir.dialects.builtin import Module
     from cnn2snn_ir.passes.base import PassContext
+    from cnn2snn_ir.passes.pipeline import Pipeline
     from cnn2snn_ir.runtime.model import Model
 
 PIPELINES = {AkidaVersion.v2: "akida2-default"}
@@ -40,6 +41,7 @@ def convert(
     target: AkidaVersion | str | None = None,
     dump_ir: str | os.PathLike[str] | None = None,
     allow_float_tail: bool = False,
+    legalize: bool = True,
 ) -> Model:
     """Compile a quantized model to an Akida program.
 
@@ -49,6 +51,7 @@ def convert(
         target: the Akida generation; by default the one of `get_akida_version()`.
         dump_ir: a folder for the IR after every pass.
         allow_float_tail: let the host compute float layers with weights (Dense, …) behind the last integer.
+        legalize: rewrite what the target has no layer for, where that is exact, instead of refusing it.
 
     Returns:
         the program, ready to run.
@@ -58,7 +61,9 @@ def convert(
     """
     from cnn2snn_ir.runtime.model import Model
 
-    module, _ = compile_model(model, target=target, dump_ir=dump_ir, allow_float_tail=allow_float_tail)
+    module, _ = compile_model(
+        model, target=target, dump_ir=dump_ir, allow_float_tail=allow_float_tail, legalize=legalize
+    )
     program = Model(module)
     if file_path is not None:
         program.save(program_path(file_path, module.sym_name))
@@ -78,11 +83,11 @@ def compile_model(
     target: AkidaVersion | str | None = None,
     dump_ir: str | os.PathLike[str] | None = None,
     allow_float_tail: bool = False,
+    legalize: bool = True,
 ) -> tuple[Module, PassContext]:
     """Import and compile; returns the module of the target and what the passes had to say."""
     from cnn2snn_ir.passes.base import PassContext
-    from cnn2snn_ir.passes.instruments import DumpTree, VerifyEach
-    from cnn2snn_ir.passes.legality.survey import survey
+    from cnn2snn_ir.passes.instruments import DumpTree, PassFaultError, VerifyEach
     from cnn2snn_ir.passes.legality.tail import tail_diagnostics
     from cnn2snn_ir.passes.manager import PassManager
     from cnn2snn_ir.passes.registry import find_pipeline
@@ -90,18 +95,30 @@ def compile_model(
     version = get_akida_version() if target is None else parse_version(target, "target")
     if version not in PIPELINES:
         raise fail("TARGET", "there is no backend for this generation yet", found=str(version), allowed="v2")
-    pipeline = find_pipeline(PIPELINES[version])
+    pipeline = find_pipeline(PIPELINES[version], legalize=legalize)
     assert not isinstance(pipeline, str)
     module = import_any(model)
     tail = Diagnostics(tail_diagnostics(module, allow_float_tail))
-    if tail.errors:  # together with what the passes would have said
-        tail.extend(survey(module, pipeline))
-        tail.raise_errors(f"{module.sym_name}: cannot convert the model")
+    if tail.errors:
+        raise every_problem(module, pipeline, tail)
     dumps = [] if dump_ir is None else [DumpTree(Path(dump_ir))]
     context = PassContext(tail)
-    PassManager(pipeline, [*dumps, VerifyEach()]).run(module, context)
+    try:
+        PassManager(pipeline, [*dumps, VerifyEach()]).run(module, context)
+    except PassFaultError:
+        raise  # a bug of the compiler
+    except CompileError as error:
+        raise every_problem(import_any(model), pipeline, Diagnostics(error.diagnostics)) from None
     module.annotations["pipeline"] = str(pipeline)
     return module, context
+
+
+def every_problem(module: Module, pipeline: Pipeline, found: Diagnostics) -> CompileError:
+    """The error for a model that cannot be converted: what was found, and what the passes would have said."""
+    from cnn2snn_ir.passes.legality.survey import survey
+
+    found.extend(survey(module, pipeline))
+    return CompileError(list(found), f"{module.sym_name}: cannot convert the model")
 
 
 def import_any(model: str | os.PathLike[str] | Saveable) -> Module:

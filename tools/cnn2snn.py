@@ -1,4 +1,4 @@
-"""The `cnn2snn` command, also installed as `cnn2snn-ir`: convert, run, summary."""
+"""The `cnn2snn` command, also installed as `cnn2snn-ir`.  This file declares its commands."""
 
 from __future__ import annotations
 
@@ -20,6 +20,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+AllowFloatTail = Annotated[
+    bool,
+    typer.Option("--allow-float-tail", help="Let the host compute float layers with weights behind the last integer."),
+]
+NoLegalize = Annotated[
+    bool, typer.Option("--no-legalize", help="Refuse what the target has no layer for, instead of rewriting it.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print a report for programs.")]
 
 
 def show_version(wanted: bool) -> None:
@@ -49,17 +58,26 @@ def convert(
         typer.Option("--target", help="Akida generation; by default CNN2SNN_TARGET_AKIDA_VERSION, else v2."),
     ] = None,
     dump_ir: Annotated[Path | None, typer.Option("--dump-ir", help="Folder for the IR after every pass.")] = None,
+    allow_float_tail: AllowFloatTail = False,
+    no_legalize: NoLegalize = False,
 ) -> None:
     """Convert a quantized model to an Akida program."""
     from cnn2snn_ir.api import compile_model, program_path
     from cnn2snn_ir.backends.program import write_program
+    from cnn2snn_ir.passes.legality.tail import HOST
+    from cnn2snn_ir.passes.legalize.legalization import LEGALIZED
 
     path = model.with_suffix(".fbz") if output is None else program_path(output, model.stem)
     refuse_overwriting(model, path)
     with console.progress(f"converting {model.name}"):
-        module, context = compile_model(model, target=target, dump_ir=dump_ir)
+        module, context = compile_model(
+            model, target=target, dump_ir=dump_ir, allow_float_tail=allow_float_tail, legalize=not no_legalize
+        )
         write_program(module, path)
-    console.remark(context.diagnostics)
+    console.remark(context.diagnostics, also=(HOST,))
+    for done in context.diagnostics:
+        if done.code == LEGALIZED:
+            print(f"note: {done.message}", file=sys.stderr)
     print(f"Model successfully converted and saved as {path}.")
 
 
@@ -101,6 +119,80 @@ def summary(program: Annotated[Path, typer.Argument(help="Program file (.fbz).")
     from cnn2snn_ir.runtime.model import Model
 
     Model(program).summary()
+
+
+@app.command()
+def check(
+    model: Annotated[Path, typer.Argument(help="Quantized model: .h5 or .keras.")],
+    target: Annotated[
+        list[AkidaVersion] | None,
+        typer.Option("--target", help="Akida generation, any number of times; by default as in convert."),
+    ] = None,
+    device: Annotated[str | None, typer.Option("--device", help="Device to map to; none is known yet.")] = None,
+    json: AsJson = False,
+    allow_float_tail: AllowFloatTail = False,
+    no_legalize: NoLegalize = False,
+) -> None:
+    """List every problem that a model has with a target; exit code 0 if it can be converted, 1 if not."""
+    from cnn2snn_ir.tools.check import check, render, to_json
+    from cnn2snn_ir.versions import get_akida_version
+
+    with console.progress(f"checking {model.name}"):
+        targets = target or [get_akida_version()]
+        report = check(model, targets, device, allow_float_tail, legalize=not no_legalize)
+    print(to_json(report) if json else render(report))
+    raise typer.Exit(0 if report.convertible else 1)
+
+
+@app.command()
+def explain(
+    subject: Annotated[str | None, typer.Argument(help="A code, such as AK2-CONV-01; with --layer, a model.")] = None,
+    layer: Annotated[str | None, typer.Option("--layer", help="Name of a layer of the model.")] = None,
+) -> None:
+    """Explain a code, or what became of a layer; without arguments, list all codes."""
+    if layer is None:
+        from cnn2snn_ir.tools.explain_code import describe, listing
+
+        print(listing() if subject is None else describe(subject))
+        return
+    if subject is None:
+        raise typer.BadParameter("--layer needs the model", param_hint="SUBJECT")
+    from cnn2snn_ir.tools.explain_layer import explain_layer
+
+    with console.progress(f"compiling {subject}"):
+        text = explain_layer(subject, layer)
+    print(text)
+
+
+@app.command()
+def compare(
+    model: Annotated[Path, typer.Argument(help="Quantized model: .h5 or .keras.")],
+    program: Annotated[Path, typer.Argument(help="Program made from it (.fbz).")],
+    inputs: Annotated[Path, typer.Option("--inputs", "-i", help="Samples: .npz with x, or .npy.")],
+    count: Annotated[int | None, typer.Option("--count", min=1, help="Use so many samples; by default all.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Compare a program with its model, layer by layer; exit code 0 if all integers are equal, 1 if not."""
+    from cnn2snn_ir.tools.compare import compare, render, to_json
+
+    with console.progress(f"comparing {program.name} with {model.name}"):
+        report = compare(model, program, inputs, count)
+    print(to_json(report) if json else render(report))
+    raise typer.Exit(0 if report.equal else 1)
+
+
+@app.command()
+def diff(
+    first: Annotated[Path, typer.Argument(help="Program (.fbz), dump (.c2s) or model.")],
+    second: Annotated[Path, typer.Argument(help="Another one.")],
+) -> None:
+    """List the layers that differ between two programs or dumps; exit code 0 if none does, 1 otherwise."""
+    from cnn2snn_ir.tools.diff import diff, render
+
+    with console.progress(f"comparing {first.name} and {second.name}"):
+        difference = diff(first, second)
+    print(render(difference))
+    raise typer.Exit(1 if difference.changes else 0)
 
 
 def main(argv: list[str] | None = None) -> int:

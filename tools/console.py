@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
+import os
 import shutil
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +17,9 @@ from cnn2snn_ir.diagnostics import CompileError, Diagnostics, Severity
 
 PATIENCE = 1.0
 """Seconds of work before a progress line appears."""
+
+DEBUG = "CNN2SNN_DEBUG"
+"""The environment variable that lets tracebacks through."""
 
 USER_ERROR = 1
 INTERNAL_ERROR = 70
@@ -30,6 +35,12 @@ def run(app: typer.Typer, name: str, argv: list[str] | None) -> int:
     except CompileError as error:
         report(error)
         return USER_ERROR
+    except Exception as error:  # a bug of ours; the user gets a sentence, and the traceback on request
+        if DEBUG in os.environ:
+            raise
+        print(f"internal error: {type(error).__name__}: {error}", file=sys.stderr)
+        print(f"    help: please report this; {DEBUG}=1 shows where it happened", file=sys.stderr)
+        return INTERNAL_ERROR
     return 0
 
 
@@ -41,11 +52,17 @@ def report(error: CompileError) -> None:
         print(f"{len(problems)} problems", file=sys.stderr)
 
 
-def remark(diagnostics: Diagnostics) -> None:
-    """Print warnings on standard error."""
+def remark(diagnostics: Diagnostics, also: Container[str] = ()) -> None:
+    """Print warnings on standard error, and those remarks whose codes are in `also`."""
     for diagnostic in diagnostics:
-        if diagnostic.severity is Severity.WARNING:
+        if diagnostic.severity is Severity.WARNING or diagnostic.code in also:
             print(diagnostic.render(), file=sys.stderr)
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """`did you mean …?`, or nothing if no name is near."""
+    near = difflib.get_close_matches(name, list(names), 3)
+    return f"did you mean {', '.join(near)}?" if near else ""
 
 
 @contextmanager

@@ -119,15 +119,16 @@ def supported_page() -> Iterator[str]:
     importer.fill_tables()
     yield from ("# Supported ops", "", "A model is legal if it breaks no rule below;")
     yield "`cnn2snn-opt MODEL -p check-legality` names every one that it breaks.  An error stops the conversion;"
-    yield from ("a warning keeps a model off the chip but not out of the simulator.", "")
+    yield "a warning keeps a model off the chip but not out of the simulator.  Before they are checked, the passes named"
+    yield from ("beside them make the model legal where they can do so exactly (`--no-legalize` leaves them out).", "")
     yield from ("## Keras layers", "", f"Quantized: {words(importer.TABLE)}.", "")
     yield from (f"Float, behind the last integer: {words(importer.TAIL)}.", "")
     for version, rules in TABLES.items():
         yield from (f"## Akida {str(version)[1:]}", "")
         for source, group in groupby(rules, key=lambda rule: rule.source):
             yield from (f"Source: {source}.", "")
-            rows = [(f"`{r.code}`", r.sentence, r.allowed, r.help, r.severity) for r in group]
-            yield from table(("code", "rule", "allowed", "what to do", "severity"), rows)
+            rows = [(f"`{r.code}`", r.sentence, r.allowed, r.help, words(r.rewrites), r.severity) for r in group]
+            yield from table(("code", "rule", "allowed", "what to do", "what does it", "severity"), rows)
 
 
 def words(names: Iterable[str]) -> str:

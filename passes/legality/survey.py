@@ -6,35 +6,42 @@ through fusion all the same and collects what the later checks find, as long as 
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
-from cnn2snn_ir.diagnostics import CompileError, Diagnostics
-from cnn2snn_ir.dialects import builtin
+from cnn2snn_ir.diagnostics import CompileError, Diagnostic, Diagnostics
+from cnn2snn_ir.dialects import builtin, qnn
 from cnn2snn_ir.dialects.builtin import Module
-from cnn2snn_ir.ir import Op
+from cnn2snn_ir.ir.location import layers
 from cnn2snn_ir.passes.base import Pass, PassContext
 from cnn2snn_ir.passes.instruments import PassFaultError
 from cnn2snn_ir.passes.legality.akida2_predicates import CONVOLUTIONS
 from cnn2snn_ir.passes.legality.check import TABLES, CheckLegality, illegalities
+from cnn2snn_ir.passes.legality.rule import Rule
 from cnn2snn_ir.passes.manager import PassCrashError, PassManager
 from cnn2snn_ir.passes.pipeline import MODULE, Pipeline
-from cnn2snn_ir.versions import AkidaVersion
 
 
 def survey(module: Module, pipeline: Pipeline) -> Diagnostics:
     """What `pipeline` finds wrong with `module`, which it changes; without errors the module is converted."""
     context = PassContext()
     found = Diagnostics()
-    checks = [i for i, item in enumerate(pipeline.items) if isinstance(item, CheckLegality)]
+    checked = len(through_last_check(pipeline))
     for index, item in enumerate(pipeline.items):
-        if found.errors and index > max(checks, default=-1):
+        if found.errors and index >= checked:
             break  # what follows needs a legal model
         if isinstance(item, CheckLegality):
-            found.extend(illegalities(module, TABLES[item.target]))
+            found.extend(illegalities(module, TABLES[item.target], context.why_not))
         elif not proceed(item, module, context, found):
             break
     found.extend(context.diagnostics)
     return found
+
+
+def add_new(found: Diagnostics, more: Iterable[Diagnostic]) -> None:
+    """Record what no earlier check has found; its advice may have got longer since."""
+    known = {(d.code, d.where, d.found) for d in found}
+    found.extend(d for d in more if (d.code, d.where, d.found) not in known)
 
 
 def proceed(item: Pass | Pipeline, module: Module, context: PassContext, found: Diagnostics) -> bool:
@@ -51,13 +58,58 @@ def proceed(item: Pass | Pipeline, module: Module, context: PassContext, found: 
     return True
 
 
-def survey_part(module: Module, target: AkidaVersion, guessed: Container[Op]) -> Diagnostics:
-    """What can be said of a model that could be imported only in part: rules on single layers.
+# ---- models with holes ----------------------------------------------------------------------------------------------
 
-    `guessed` are ops whose inputs have a shape that nobody knows; of those, only a kernel can be judged.
+FIRST_LAYER = ("AK2-INPUT", "AK2-PAD")
+"""Rules on a first layer; behind a hole nobody knows whether a layer is one."""
+
+
+@dataclass(frozen=True)
+class Holes:
+    """What is uncertain in a module whose frontend had to leave layers out.
+
+    Its inputs other than the real one stand in for layers; it returns every value that nothing reads.
     """
-    ends = (builtin.Module, builtin.Input, builtin.Return)
-    rules = tuple(rule for rule in TABLES[target] if not rule.once_fused)
-    certain = (op for op in module.body if not isinstance(op, ends))
-    judged = (op for op in certain if op not in guessed or isinstance(op, CONVOLUTIONS))
-    return Diagnostics(diagnostic for op in judged for diagnostic in illegalities(op, rules))
+
+    broken: frozenset[str] = frozenset()
+    """Layers that are not there, or only in part."""
+    guessed: frozenset[str] = frozenset()
+    """Layers that read a value of unknown shape; only their kernels can be judged."""
+
+
+def survey_part(module: Module, pipeline: Pipeline, holes: Holes) -> Diagnostics:
+    """What can be said for certain of a module with holes, which it changes."""
+    found = Diagnostics()
+    context = PassContext()
+    for item in through_last_check(pipeline):
+        if isinstance(item, CheckLegality):
+            add_new(found, certain(module, TABLES[item.target], holes, context.why_not))
+        else:
+            try:
+                PassManager(Pipeline(MODULE, (item,)), []).run(module, context)
+            except (CompileError, PassCrashError):
+                break  # passes owe nothing to such a module
+    return found
+
+
+def through_last_check(pipeline: Pipeline) -> tuple[Pass | Pipeline, ...]:
+    """The pipeline up to what needs a legal model."""
+    last = max((i for i, item in enumerate(pipeline.items) if isinstance(item, CheckLegality)), default=-1)
+    return pipeline.items[: last + 1]
+
+
+def certain(module: Module, rules: tuple[Rule, ...], holes: Holes, why_not: Mapping[str, str]) -> Iterator[Diagnostic]:
+    """The rules broken by ops of which all that a rule may look at is there."""
+    rules = tuple(rule for rule in rules if not rule.once_fused)
+    cut = set(module.outputs)
+    for op in module.body:
+        names = {layer.name for layer in layers(op.loc)}
+        if isinstance(op, builtin.Input | builtin.Return) or (
+            names & holes.guessed and not isinstance(op, CONVOLUTIONS)
+        ):
+            continue
+        if isinstance(op, qnn.Block) and (names & holes.broken or op.result in cut):
+            continue  # the rest of the block may be what is missing
+        for diagnostic in illegalities(op, rules, why_not):
+            if not diagnostic.code.startswith(FIRST_LAYER):
+                yield diagnostic

@@ -28,7 +28,7 @@ def test_public_names():
 
 def test_convert_save_load_run(tmp_path, expected):
     x, output = expected
-    model = convert(KERAS, tmp_path / "net")
+    model = convert(KERAS, tmp_path / "net", allow_float_tail=True)
     again = load(tmp_path / "net.fbz")
     assert isinstance(again, Model)
     assert np.array_equal(model.predict(x), again.predict(x))
@@ -46,7 +46,7 @@ def test_a_live_model_saves_itself(expected):
             shutil.copy(KERAS, path)
 
     x, output = expected
-    assert np.allclose(convert(Live()).predict(x), output, atol=1e-6)
+    assert np.allclose(convert(Live(), allow_float_tail=True).predict(x), output, atol=1e-6)
 
 
 def test_other_objects_are_refused():
@@ -88,8 +88,8 @@ def test_target_v1_has_no_backend_yet():
 def test_manifest(tmp_path):
     from cnn2snn_ir.backends.program import read_manifest
 
-    convert(KERAS, tmp_path / "net.fbz")
+    convert(KERAS, tmp_path / "net.fbz", allow_float_tail=True)
     manifest = read_manifest(tmp_path / "net.fbz")
     assert (manifest.source, manifest.target) == (KERAS.name, "v2")
-    assert manifest.pipeline.startswith("builtin.module(canonicalize,check-legality")
+    assert manifest.pipeline.startswith("builtin.module(canonicalize,")
     assert len(manifest.source_sha256) == 64

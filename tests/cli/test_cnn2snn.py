@@ -25,7 +25,7 @@ def test_default_name(model, tmp_path, capsys):
     assert (tmp_path / "my model.v1.fbz").is_file()
     captured = capsys.readouterr()
     assert captured.out == f"Model successfully converted and saved as {tmp_path / 'my model.v1.fbz'}.\n"
-    assert captured.err == ""
+    assert captured.err == "remark: TAIL-HOST  kws: the host computes probabilities (Activation) in float\n"
 
 
 def test_output_without_suffix_and_folder(model, tmp_path):
@@ -105,7 +105,8 @@ def test_an_existing_program_survives_a_failure(tmp_path, capsys):
 
 
 def test_an_illegal_model_names_its_layers(tmp_path, capsys):
-    err = failing(["convert", "-m", str(FIXTURES / "quantizeml" / "pools_i8_w8_a8.h5"), "-o", str(tmp_path)], capsys)
+    model = str(FIXTURES / "quantizeml" / "pools_i8_w8_a8.h5")
+    err = failing(["convert", "-m", model, "-o", str(tmp_path), "--no-legalize"], capsys)
     assert "AK2-POOL-01  c1 (QuantizedConv2D)" in err
     assert list(tmp_path.iterdir()) == []
 
@@ -193,3 +194,30 @@ def test_imports_of_help():
 def test_imports_of_convert(tmp_path):
     loaded = imported("convert", "-m", str(MODEL), "-o", str(tmp_path / "x"))
     assert loaded == "['h5py', 'flatbuffers', 'numpy']"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("check", str(MODEL)), "['h5py', 'numpy']"),
+        (("explain",), "['numpy']"),
+        (("explain", "AK2-CONV-01"), "['numpy']"),
+        (("explain", "--layer", "stem", str(MODEL)), "['h5py', 'numpy']"),
+    ],
+)
+def test_imports_of_check_and_explain(arguments, expected):
+    assert imported(*arguments) == expected
+
+
+def test_a_bug_of_ours_is_a_sentence(model, capsys, monkeypatch):
+    import cnn2snn_ir.api
+
+    def broken(*arguments, **options):
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(cnn2snn_ir.api, "compile_model", broken)
+    assert main(["convert", "-m", str(model)]) == 70
+    assert "internal error: ZeroDivisionError: oops" in capsys.readouterr().err
+    monkeypatch.setenv("CNN2SNN_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        main(["convert", "-m", str(model)])

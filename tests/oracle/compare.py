@@ -39,7 +39,7 @@ def compare(recorded: Recorded) -> tuple[list[str], list[str]]:
     seen, wrong = verdict(recorded, run_all(load_model(recorded.model), samples))
     said = [f"qnn {seen}"]
     try:
-        program = Model(compile_model(recorded.model)[0])
+        program = Model(compile_model(recorded.model, allow_float_tail=True)[0])
     except CompileError as error:
         return [*said, f"program refused: {error.diagnostics[0].code}"], wrong
     seen, also = verdict(recorded, program.intermediates(samples))

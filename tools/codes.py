@@ -1,0 +1,212 @@
+"""What the codes of diagnostics mean, but for legality rules, which explain themselves.
+
+A test compares the table with the codes that the sources use.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cnn2snn_ir.ir.verify import CODES
+
+
+class Meaning(NamedTuple):
+    """What a code says, and what to do about it."""
+
+    sentence: str
+    help: str
+
+
+BROKEN_IR = "only IR written or edited by hand can break this; from a compiler pass it is a bug, please report it"
+BROKEN_TEXT = "correct the text where the caret points; docs/text_form.md describes the form"
+BROKEN_PROGRAM = "the file is damaged or was made by something else; convert the model again"
+BROKEN_MODEL = "save or copy the model file again"
+COMPILER_BUG = "a bug of the compiler: please report it with the reproducer that was written"
+
+CHECKS = {
+    "TARGET": Meaning("the Akida generation is unknown, or has no backend yet", "target v2"),
+    "DEVICE": Meaning("models cannot be mapped to a device yet", "leave out --device"),
+    "TAIL-FLOAT": Meaning(
+        "a float layer with weights stands behind the last integer, so the host would compute it",
+        "quantize the layer, or consent with --allow-float-tail",
+    ),
+    "TAIL-HOST": Meaning("the host computes these layers in float (a remark)", "nothing needs to be done"),
+    "LEGALIZED": Meaning(
+        "the compiler rewrote a layer that the target does not have, exactly (a remark)",
+        "nothing needs to be done; --no-legalize refuses instead",
+    ),
+    "RANGE-SATURATION": Meaning(
+        "the proven range of an accumulator exceeds its type, so it may saturate (a remark)",
+        "nothing: the program saturates exactly where the model does",
+    ),
+}
+
+FILES = {
+    "FILE-MISSING": Meaning("there is no such file or folder", "check the path"),
+    "FILE-ACCESS": Meaning("a file cannot be read or written", "check permissions and free space"),
+    "FILE-DIRECTORY": Meaning("a file was expected, and this is a folder", "name the file in it"),
+    "FILE-UNREADABLE": Meaning("the operating system does not let us read the file", "check its permissions"),
+    "FILE-EMPTY": Meaning("the file is empty", BROKEN_MODEL),
+    "FILE-FORMAT": Meaning("the model is neither HDF5 nor a .keras archive", "save it with model.save()"),
+    "FILE-DAMAGED": Meaning("the model file ends early or contradicts itself", BROKEN_MODEL),
+    "FILE-ONNX": Meaning("ONNX models cannot be read yet", "convert the Keras model"),
+    "FILE-SAME": Meaning("the output would overwrite the input", "choose another output"),
+    "FILE-TEXT": Meaning("a text file is not UTF-8", "save it as UTF-8"),
+    "DUMP-FOLDER": Meaning("the folder for dumps holds other files", "choose an empty folder"),
+    "MODEL-TYPE": Meaning("convert() was given neither a path nor a Keras model", "give it one of them"),
+    "SAMPLES-FORMAT": Meaning("the file of samples holds none", "write x (and labels y) with numpy.savez"),
+    "SAMPLES-LABELS": Meaning("samples and labels differ in number", "give one label for each sample"),
+}
+
+MODELS = {
+    "KERAS-FLOAT": Meaning("the model is not quantized", "quantize it with quantizeml first"),
+    "KERAS-LEGACY": Meaning("the model was quantized by the old cnn2snn.quantize", "quantize the float model again"),
+    "KERAS-LAYER": Meaning("a layer, or one of its settings, is not supported", "see docs/supported_ops.md"),
+    "KERAS-FLOAT-LAYER": Meaning(
+        "a float layer that the host does not compute", "quantize it, or end the model before it"
+    ),
+    "KERAS-CONFIG": Meaning("the configuration of a layer cannot be read", BROKEN_MODEL),
+    "KERAS-VARIABLE": Meaning("a layer lacks a variable, or it is no array", BROKEN_MODEL),
+    "KERAS-RANGE": Meaning("a constant of the layer does not fit its type", "calibrate or train the model again"),
+    "KERAS-NAN": Meaning("a variable holds infinities or NaNs", "train or quantize the model again"),
+    "KERAS-NO-CONFIG": Meaning("the file holds weights without a model", "save the whole model with model.save()"),
+    "KERAS-ENDS": Meaning("a model has one input and one output", "split the model"),
+    "KERAS-NAMES": Meaning("layers must have names of their own", "rename the layers and save again"),
+    "KERAS-ORDER": Meaning("a layer reads one that does not come before it", BROKEN_MODEL),
+    "KERAS-LINK": Meaning("the file points to another file; such links are not followed", "copy the data into it"),
+}
+
+RUNNING = {
+    "RUN-INPUT-SHAPE": Meaning("samples have another shape than the model's input", "see `cnn2snn summary`"),
+    "RUN-INPUT-TYPE": Meaning("samples hold values that the input type does not", "scale or cast them"),
+    "RUN-INPUT-BATCH": Meaning("the inputs have different numbers of samples", "give as many to each input"),
+    "RUN-INPUT-MISSING": Meaning("an input was not given", "give an array for each input, by name"),
+    "RUN-NO-INPUT": Meaning("the model has no input, so there is nothing to run it on", "give it an input"),
+    "RUN-LABELS": Meaning("evaluate needs one label for each sample", "give as many labels as samples"),
+    "RUN-NO-LAYER": Meaning("the program has no layer of this name", "see `cnn2snn summary`"),
+    "RUN-NO-NUMBA": Meaning("the numba backend does not work here", "install numba, or use the numpy backend"),
+    "RUN-STREAMS": Meaning("as many streams must go on as began", "begin anew, or give as many samples"),
+    "RUN-NO-SEMANTICS": Meaning("an op cannot be executed at this level", "lower the module to akida2 first"),
+    "COMPARE-NOTHING": Meaning("there are no samples to compare on", "give at least one sample"),
+    "EXPLAIN-CODE": Meaning("there is no such code", "`cnn2snn explain` lists all"),
+    "EXPLAIN-LAYER": Meaning("the model has no such layer", "take a name from the list"),
+}
+
+IR = {code: Meaning(sentence, BROKEN_IR) for code, sentence in CODES.items()} | {
+    "IR-STATE": Meaning("a memory has one builtin.state and one builtin.store of its type", BROKEN_IR),
+    "IR-LEVEL": Meaning("an op belongs to another level of the compiler", "run the passes in between first"),
+    "IR-WEIGHTS-ELIDED": Meaning("the dump holds only hashes of the weights", "give them with --weights-file"),
+    "IR-WEIGHTS-FILE": Meaning("the file of weights cannot be read", "dump again with --weights=sidecar"),
+    "IR-WEIGHTS-HASH": Meaning("weights are not those that the dump names", "give the sidecar of this dump"),
+}
+
+TEXT = {
+    code: Meaning(sentence, BROKEN_TEXT)
+    for code, sentence in {
+        "PARSE-SYNTAX": "the text does not follow the grammar",
+        "PARSE-MODULE": "a text holds one module and nothing else",
+        "PARSE-VERSION": "the text has a newer format than this tool knows",
+        "PARSE-UNKNOWN-OP": "no op has this name",
+        "PARSE-UNKNOWN-ATTRIBUTE": "the op has no such attribute",
+        "PARSE-MISSING-ATTRIBUTE": "an attribute without default is missing",
+        "PARSE-DUPLICATE": "something is given twice",
+        "PARSE-UNDEFINED": "a value is used before it is defined",
+        "PARSE-REDEFINED": "a value is defined twice",
+        "PARSE-RESULTS": "the op has another number of results",
+        "PARSE-SIGNATURE": "operands and their types differ in number",
+        "PARSE-CONSTANTS": "the op takes another number of constants",
+        "PARSE-NUMBER": "the number is too large",
+        "PARSE-TENSOR": "the constant cannot be as it is written",
+        "PARSE-TYPE": "there is no such type",
+    }.items()
+}
+
+PROGRAMS = {
+    code: Meaning(sentence, BROKEN_PROGRAM)
+    for code, sentence in {
+        "FBZ-MAGIC": "this is not a program of cnn2snn-ir",
+        "FBZ-VERSION": "the program has another format version",
+        "FBZ-TRUNCATED": "the file ends too early",
+        "FBZ-TRAILING": "bytes follow the content",
+        "FBZ-CHECKSUM": "the content is not the one that was written",
+        "FBZ-DAMAGED": "the content cannot be decompressed",
+        "FBZ-SIZE": "a size is beyond the limit, or not the one declared",
+        "FBZ-IDENTIFIER": "the content is not a program",
+        "FBZ-OFFSET": "an offset points out of the content",
+        "FBZ-ALIGNMENT": "a number does not lie where it must",
+        "FBZ-OVERLAP": "objects overlap",
+        "FBZ-DEPTH": "tables are nested too deeply",
+        "FBZ-OBJECTS": "there are too many objects",
+        "FBZ-MISSING": "a required field is missing",
+        "FBZ-KIND": "an enumeration has no such value",
+        "FBZ-ROOT": "the outermost op is not a module",
+        "FBZ-OP": "no op has this name",
+        "FBZ-OPERAND": "a value is used before it is defined",
+        "FBZ-COUNT": "an op has a wrong number of operands, results or regions",
+        "FBZ-FIELD": "an attribute is unknown, missing or of another kind",
+        "FBZ-NAME": "the name of a result is taken or not allowed",
+        "FBZ-TYPE": "there is no such type or shape",
+        "FBZ-TENSOR": "a constant contradicts its shape, or its values its type",
+        "FBZ-TEXT": "a text is not valid Unicode",
+        "FBZ-RANGE": "a number does not fit the file format",
+    }.items()
+}
+
+PASSES = {
+    "PIPELINE-SYNTAX": Meaning("the pipeline does not follow the grammar", "see docs/passes.md"),
+    "PIPELINE-PASS": Meaning("no pass or pipeline has this name", "`cnn2snn-opt --list-passes` lists all"),
+    "PIPELINE-OPTION": Meaning("the pass has no such option", "`cnn2snn-opt --list-passes` lists all"),
+    "PIPELINE-VALUE": Meaning("the option does not take this value", "`cnn2snn-opt --list-passes` lists them"),
+    "PIPELINE-OP": Meaning("pipelines nest in ops that hold others", "write pass or qnn.block(pass)"),
+    "PIPELINE-ANCHOR": Meaning("the pass does not run on this op", "nest it as its documentation says"),
+    "PIPELINE-CYCLE": Meaning("a named pipeline contains itself", "break the cycle"),
+    "PASS-DUPLICATE": Meaning("two distributions have a pass of one name", "uninstall one of them"),
+    "PASS-LOAD": Meaning("a registered pass cannot be loaded", "repair or uninstall its distribution"),
+    "PASS-CLAIM": Meaning("a pass changed the IR and said it did not", COMPILER_BUG),
+    "PASS-ROUNDTRIP": Meaning("the IR does not survive printing and parsing", COMPILER_BUG),
+    "PASS-VALIDATE": Meaning("results moved further than the contract of a pass allows", COMPILER_BUG),
+    "OPT-PASS": Meaning("no pass has this name", "`cnn2snn-opt --list-passes` lists all"),
+    "OPT-OUTPUT": Meaning("a program file holds one module", "leave out --split-input-file"),
+    "OPT-SIDECAR": Meaning("a sidecar belongs to one module, and needs a name", "give -o or --weights-file"),
+}
+
+MEANINGS: dict[str, dict[str, Meaning]] = {
+    "Checks of a conversion": CHECKS,
+    "Files": FILES,
+    "Models": MODELS,
+    "Running": RUNNING,
+    "The IR": IR,
+    "IR text": TEXT,
+    "Program files": PROGRAMS,
+    "Passes": PASSES,
+}
+"""Title ▶ the codes of a family."""
+
+EXAMPLES = {
+    "AK2-MODEL-01": "Model(inputs=x, outputs=[classes, boxes])",
+    "AK2-MODEL-02": "Input((49, 10)): samples of 2 dimensions",
+    "AK2-MODEL-03": "Dequantizer, Softmax, InputQuantizer, QuantizedDense",
+    "AK2-CONV-01": "QuantizedConv2D(16, (3, 5))",
+    "AK2-CONV-02": "QuantizedConv2D(16, 3, strides=(1, 2))",
+    "AK2-CONV-03": "QuantizedConv2D(16, 3, dilation_rate=2)",
+    "AK2-CONV-04": "QuantizedConv2D with weight_quantizer.bitwidth 2",
+    "AK2-CONV-05": "QuantizedSeparableConv2D(16, 3)",
+    "AK2-TCONV-01": "QuantizedConv2DTranspose(16, 3, strides=3)",
+    "AK2-DENSE-01": "QuantizedDense(10) behind a convolution, without Flatten",
+    "AK2-CONCAT-01": "QuantizedConcatenate(axis=1)",
+    "AK2-CONCAT-02": "QuantizedConcatenate()([a, b, c])",
+    "AK2-INPUT-03": "a uint8 image read by QuantizedDepthwiseConv2D",
+    "AK2-PAD-01": "QuantizedConv2D(padding_value=0.5) behind another convolution",
+    "AK2-POOL-01": "QuantizedConv2D(padding='same'), QuantizedMaxPool2D(padding='valid')",
+    "AK2-POOL-02": "QuantizedMaxPool2D((1, 2))",
+    "AK2-POOL-03": "QuantizedConv2D, QuantizedMaxPool2D, no QuantizedReLU",
+    "AK2-POOL-04": "QuantizedMaxPool2D, QuantizedReLU, QuantizedGlobalAveragePooling2D",
+    "AK2-POOL-05": "QuantizedDepthwiseConv2D, QuantizedGlobalAveragePooling2D",
+    "AK2-RESHAPE-01": "QuantizedReshape((7, 7, 16)) in front of a convolution",
+    "AK2-LEFT-01": "QuantizedReLU behind QuantizedAdd",
+    "AK2-MAP-01": "QuantizedConv2D(16, 9)",
+    "AK2-MAP-02": "QuantizedConv2D(16, 3, padding='valid')",
+    "AK2-MAP-03": "QuantizedConv2D(4096, 3)",
+    "AK2-MAP-04": "QuantizedFlatten of 7x7x64, QuantizedDense(10)",
+}
+"""Rule ▶ what breaks it, in one line."""

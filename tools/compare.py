@@ -1,0 +1,180 @@
+"""`cnn2snn compare`: a program against its model, layer by layer, at every level of the compiler."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from cnn2snn_ir.api import PIPELINES
+from cnn2snn_ir.diagnostics import fail
+from cnn2snn_ir.dialects.builtin import Module
+from cnn2snn_ir.dialects.levels import Level as Stage
+from cnn2snn_ir.dialects.levels import verify_level
+from cnn2snn_ir.passes.manager import PassManager
+from cnn2snn_ir.passes.pipeline import Pipeline, parse_pipeline
+from cnn2snn_ir.runtime.comparison import (
+    Array,
+    Comparison,
+    Difference,
+    Level,
+    Row,
+    compare_levels,
+    engine_level,
+    reference_level,
+)
+from cnn2snn_ir.runtime.model import Model, table
+from cnn2snn_ir.tools.loading import sources
+from cnn2snn_ir.tools.samples import read_samples
+from cnn2snn_ir.versions import get_akida_version
+
+SCHEMA_VERSION = 1
+"""Of the JSON report."""
+
+MOST_BARS = 6
+"""Bars of a histogram that the text shows, the highest first."""
+
+
+def compare(model: Path, program: Path, inputs: Path, count: int | None) -> Comparison:
+    """Compare on the first `count` samples of a file, or on all."""
+    compiled = Model(program)
+    levels = [*levels_of(model, compiled.module), engine_level("program", compiled)]
+    return compare_levels(levels, samples(inputs, count, compiled.module))
+
+
+def levels_of(path: Path, program: Module) -> list[Level]:
+    """The model as imported, and what this compiler makes of it as it made the program."""
+    (source,) = sources(str(path))
+    module = source.load()
+    if any(verify_level(module, Stage.QNN)):
+        return [reference_level("compiled", module)]  # a program or a dump of one
+    pipeline = pipeline_of(program)
+    imported = module.clone()
+    PassManager(pipeline).run(module)
+    return [reference_level("imported", imported), reference_level("compiled", module)]
+
+
+def pipeline_of(program: Module) -> Pipeline:
+    """The pipeline that made the program, or the one that would now."""
+    told = program.annotations.get("pipeline")
+    if isinstance(told, str):
+        return parse_pipeline(told, "the program's pipeline")
+    target = get_akida_version()
+    if target not in PIPELINES:
+        raise fail("TARGET", "there is no backend for this generation yet", found=str(target), allowed="v2")
+    return parse_pipeline(PIPELINES[target])
+
+
+def samples(path: Path, count: int | None, program: Module) -> Array:
+    """The samples, as the program's input wants them."""
+    x = read_samples(path)[0][:count]
+    if not len(x):
+        raise fail("COMPARE-NOTHING", "there are no samples to compare on", where=str(path))
+    return x.astype("float32") if program.inputs and program.inputs[0].element.is_float else x
+
+
+# ---- text -----------------------------------------------------------------------------------------------------------
+
+
+def render(result: Comparison) -> str:
+    """The comparison for a reader."""
+    total = len(result.compared) + len(result.missing)
+    verdict = f"{len(result.different)} differ" if result.different else "all equal" if result.compared else "no result"
+    fused = f" ({len(result.fused)} more are fused into them)" if result.fused else ""
+    lines = [f"{len(result.compared)}/{total} layers compared{fused} on {result.samples} samples: {verdict}"]
+    lines += [f"  {level.name:9} {level.how}, {count(level, result)} layers" for level in result.levels]
+    if result.fused:
+        lines += ["", "fused into others, so without a value of their own in the program:"]
+        lines += [f"  {row.name} in {row.fused_into}" for row in result.fused]
+    if result.missing:
+        lines += ["", "not compared:"]
+        lines += [f"  {row.name}: {why_not(row)}" for row in result.missing]
+    if result.different:
+        lines += ["", first_difference(result.different[0]), "", differences(result)]
+    return "\n".join(lines)
+
+
+def count(level: Level, result: Comparison) -> int:
+    """How many of the compared values a level has."""
+    return sum(level.name in row.levels for row in result.compared)
+
+
+def why_not(row: Row) -> str:
+    """Why a value has no counterpart."""
+    if "program" not in row.levels:
+        return "the program has no such value"
+    if len(row.levels) == 1:
+        return "only the program has such a value"
+    return "its values have different sizes"
+
+
+def first_difference(row: Row) -> str:
+    """The first element of the first layer that differs."""
+    found = next(d for d in row.differences if d.first)
+    first = found.first
+    assert first is not None
+    place = f"{list(first.index)} of sample {first.sample}"
+    return f"first difference: {row.name} at {place}: {found.against} {first.expected}, {found.level} {first.found}"
+
+
+def differences(result: Comparison) -> str:
+    """A line for each layer and level that differs."""
+    rows = [("layer", "level", "differing", "of", "largest", "differences in steps of the last bit")]
+    for row in result.different:
+        for d in (d for d in row.differences if d.differing):
+            bars = ", ".join(f"{step}: {n:,}" for step, n in d.histogram.most_common(MOST_BARS)) or "floats"
+            more = ", …" if len(d.histogram) > MOST_BARS else ""
+            cells = f"{d.differing:,}", f"{d.elements:,}", f"{d.largest:g}"
+            rows.append((row.name, d.level, *cells, bars + more))
+    return table(rows)
+
+
+# ---- JSON -----------------------------------------------------------------------------------------------------------
+
+
+def to_json(result: Comparison) -> str:
+    """The comparison for a program."""
+    data: dict[str, Any] = {
+        "schema": SCHEMA_VERSION,
+        "equal": result.equal,
+        "samples": result.samples,
+        "levels": [{"name": level.name, "how": level.how} for level in result.levels],
+        "layers": len(result.compared) + len(result.missing),
+        "compared": len(result.compared),
+        "first_difference": result.different[0].name if result.different else None,
+        "values": [as_data(row, result) for row in result.rows],
+    }
+    return json.dumps(data, indent=2)
+
+
+def as_data(row: Row, result: Comparison) -> dict[str, Any]:
+    """One value."""
+    missing = any(row is other for other in result.missing)
+    status = "missing" if missing else "fused" if row.fused_into else "different" if row.differs else "equal"
+    return {
+        "name": row.name,
+        "status": status,
+        "levels": list(row.levels),
+        "fused_into": row.fused_into or None,
+        "differences": [difference_data(d) for d in row.differences if d.differing],
+    }
+
+
+def difference_data(d: Difference) -> dict[str, Any]:
+    """How one level differs."""
+    first = d.first
+    assert first is not None
+    return {
+        "level": d.level,
+        "against": d.against,
+        "differing": d.differing,
+        "elements": d.elements,
+        "largest": d.largest,
+        "first": {
+            "sample": first.sample,
+            "index": list(first.index),
+            "expected": first.expected,
+            "found": first.found,
+        },
+        "histogram": dict(d.histogram),
+    }
