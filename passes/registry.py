@@ -27,6 +27,18 @@ PASSES = {
     "check-legality": "cnn2snn_ir.passes.legality.check:CheckLegality",
     "fold-scales": "cnn2snn_ir.passes.fold_scales:FoldScales",
     "fold-thresholds": "cnn2snn_ir.passes.fold_thresholds:FoldThresholds",
+    "write-out-dilation": "cnn2snn_ir.passes.legalize.write_out_dilation:WriteOutDilation",
+    "equal-strides": "cnn2snn_ir.passes.legalize.equal_strides:EqualStrides",
+    "square-kernels": "cnn2snn_ir.passes.legalize.square_kernels:SquareKernels",
+    "pad-kernels": "cnn2snn_ir.passes.legalize.pad_kernels:PadKernels",
+    "split-depthwise": "cnn2snn_ir.passes.legalize.split_depthwise:SplitDepthwise",
+    "match-pool-padding": "cnn2snn_ir.passes.legalize.match_pool_padding:MatchPoolPadding",
+    "round-pools-up": "cnn2snn_ir.passes.legalize.round_pools_up:RoundPoolsUp",
+    "separate-pools": "cnn2snn_ir.passes.legalize.separate_pools:SeparatePools",
+    "host-lone-ops": "cnn2snn_ir.passes.legalize.host_lone_ops:HostLoneOps",
+    "split-concats": "cnn2snn_ir.passes.legalize.split_concats:SplitConcats",
+    "separate-twins": "cnn2snn_ir.passes.legalize.separate_twins:SeparateTwins",
+    "limit-fan-out": "cnn2snn_ir.passes.legalize.limit_fan_out:LimitFanOut",
     "materialize-alignment": "cnn2snn_ir.passes.materialize_alignment:MaterializeAlignment",
     "fuse-blocks": "cnn2snn_ir.passes.fuse_blocks:FuseBlocks",
     "infer-bitwidths": "cnn2snn_ir.passes.infer_bitwidths:InferBitwidths",
@@ -36,6 +48,7 @@ PASSES = {
 
 PIPELINES: dict[str, str] = {
     "akida2-default": "cnn2snn_ir.passes.default_pipelines:akida2_default",
+    "akida2-legalize": "cnn2snn_ir.passes.default_pipelines:akida2_legalize",
 }
 """Name ▶ `module:function` that builds the pipeline, or its text; a text may name others."""
 
@@ -60,13 +73,16 @@ def find_pass(name: str) -> type[Pass] | None:
     return _load(name, source) if source is not None else None
 
 
-def find_pipeline(name: str) -> Pipeline | str:
-    """The pipeline called `name`, or its text; raises KeyError if there is none."""
+def find_pipeline(name: str, **choices: bool) -> Pipeline | str:
+    """The pipeline called `name`, or its text; raises KeyError if there is none.
+
+    `choices` go to the function that builds it, which has a default for each.
+    """
     definition = PIPELINES[name]
     module, colon, function = definition.partition(":")
     if not colon:
         return definition
-    pipeline: Pipeline = getattr(import_module(module), function)()
+    pipeline: Pipeline = getattr(import_module(module), function)(**choices)
     return pipeline
 
 

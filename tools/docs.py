@@ -119,7 +119,7 @@ def supported_page() -> Iterator[str]:
     importer.fill_tables()
     yield from ("# Supported ops", "", "A model is legal if it breaks no rule below;")
     yield "`cnn2snn-opt MODEL -p check-legality` names every one that it breaks.  An error stops the conversion;"
-    yield "a warning keeps a model off the chip but not out of the simulator.  Before they are checked, the passes named"
+    yield "a warning keeps a model off the chip but not out of the simulator.  Before the check, the passes named"
     yield from ("beside them make the model legal where they can do so exactly (`--no-legalize` leaves them out).", "")
     yield from ("## Keras layers", "", f"Quantized: {words(importer.TABLE)}.", "")
     yield from (f"Float, behind the last integer: {words(importer.TAIL)}.", "")

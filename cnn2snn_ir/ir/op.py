@@ -21,7 +21,7 @@ Design rules
 
 from __future__ import annotations
 
-import typing
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import InitVar
 from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
@@ -47,6 +47,22 @@ from cnn2snn_ir.ir.values import Use, Value
 if TYPE_CHECKING:
     from cnn2snn_ir.ir.graph import Graph
     from cnn2snn_ir.ir.names import NameAuthority
+
+
+_HINTS: dict[tuple[str, str], Any] = {}
+
+
+def resolved_hint(owner: type, field: str) -> Any:
+    """The type behind the annotation of a field.
+
+    Hundreds of fields share a dozen annotations, so each is evaluated once a module; `typing.get_type_hints` would
+    take a noticeable part of every start.
+    """
+    text = owner.__annotations__[field]
+    key = owner.__module__, str(text)
+    if key not in _HINTS:
+        _HINTS[key] = eval(text, vars(sys.modules[owner.__module__])) if isinstance(text, str) else text
+    return _HINTS[key]
 
 
 class FieldAccess:
@@ -114,15 +130,15 @@ class Op(Fielded):
         cls._kw_only = kw_only
         if not name:
             return
-        specs: dict[str, FieldSpec] = {}
+        fields: dict[str, Field] = {}
         bases_first = cls.__mro__[::-1]
         for base in sorted(bases_first, key=lambda b: getattr(b, "_kw_only", False)):
-            specs |= {k: v for k, v in vars(base).items() if isinstance(v, FieldSpec)}
+            specs = {k: v for k, v in vars(base).items() if isinstance(v, FieldSpec)}
+            fields |= {key: spec.bind(key, resolved_hint(base, key)) for key, spec in specs.items()}
         if any(getattr(base, "op_name", "") for base in cls.__bases__):
             raise TypeError(f"{name}: concrete ops are not subclassed")
-        hints = typing.get_type_hints(cls, localns={"Graph": object})
         cls.op_name, cls.result_count, cls.pure = name, results, pure
-        cls.fields = tuple(spec.bind(key, hints[key]) for key, spec in specs.items())
+        cls.fields = tuple(fields.values())
         position = {Role.OPERAND: 0, Role.OPERANDS: 0, Role.REGION: 0, Role.ATTR: 0}
         for field in cls.fields:
             role = Role.OPERAND if field.role is Role.OPERANDS else field.role

@@ -10,7 +10,9 @@ from cnn2snn_ir.passes.legality.akida2_predicates import (
     block_reshape,
     concat_axis,
     depthwise_average,
+    depthwise_stride,
     equal_strides,
+    fan_out,
     first_layer_type,
     flat_dense_input,
     float_before_integers,
@@ -35,11 +37,12 @@ from cnn2snn_ir.passes.legality.akida2_predicates import (
     table_after_pooling,
     table_size,
     transposed_shape,
+    twins,
     two_parts,
     two_poolings,
     weight_bits,
 )
-from cnn2snn_ir.passes.legality.rule import CONVERTER, GUIDE, Rule
+from cnn2snn_ir.passes.legality.rule import CONVERTER, GUIDE, SANITIZER, Rule
 
 BLOCK = (qnn.Block,)
 TRANSPOSED = (qnn.Conv2DTranspose, qnn.DepthwiseConv2DTranspose)
@@ -76,8 +79,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "AK2-STATE-01",
-        "layers that remember are not compiled yet",
-        "layers whose output depends on their input alone",
+        "recurrent layers are not compiled yet",
+        "memory of the last frames, for convolutions over time",
         "such models import, and run with the reference semantics",
         "this compiler's backend",
         (builtin.State,),
@@ -91,6 +94,7 @@ RULES: tuple[Rule, ...] = (
         CONVERTER,
         CONVOLUTIONS,
         square_kernel,
+        rewrites=("square-kernels",),
     ),
     Rule(
         "AK2-CONV-02",
@@ -100,6 +104,7 @@ RULES: tuple[Rule, ...] = (
         CONVERTER,
         CONVOLUTIONS,
         equal_strides,
+        rewrites=("equal-strides",),
     ),
     Rule(
         "AK2-CONV-03",
@@ -109,6 +114,7 @@ RULES: tuple[Rule, ...] = (
         CONVERTER,
         CONVOLUTIONS,
         no_dilation,
+        rewrites=("write-out-dilation",),
     ),
     Rule(
         "AK2-CONV-04",
@@ -181,6 +187,7 @@ RULES: tuple[Rule, ...] = (
         CONVERTER,
         (qnn.Concat,),
         two_parts,
+        rewrites=("split-concats",),
     ),
     Rule(
         "AK2-INPUT-01",
@@ -226,6 +233,7 @@ RULES: tuple[Rule, ...] = (
         CONVERTER,
         BLOCK,
         pool_padding,
+        rewrites=("match-pool-padding", "round-pools-up", "separate-pools"),
     ),
     Rule(
         "AK2-POOL-02",
@@ -244,6 +252,7 @@ RULES: tuple[Rule, ...] = (
         CONVERTER,
         BLOCK,
         pool_activation,
+        rewrites=("separate-pools",),
     ),
     Rule(
         "AK2-POOL-04",
@@ -299,6 +308,7 @@ RULES: tuple[Rule, ...] = (
         SINGLE_OPS,
         left_over,
         once_fused=True,
+        rewrites=("host-lone-ops", "separate-pools"),
     ),
     Rule(
         "AK2-MAP-01",
@@ -309,6 +319,7 @@ RULES: tuple[Rule, ...] = (
         BLOCK,
         mapped_kernel,
         WARNING,
+        rewrites=("pad-kernels",),
     ),
     Rule(
         "AK2-MAP-02",
@@ -349,5 +360,38 @@ RULES: tuple[Rule, ...] = (
         BLOCK,
         table_after_pooling,
         WARNING,
+    ),
+    Rule(
+        "AK2-MAP-06",
+        "a depthwise convolution with stride 2 has a small kernel on the chip",
+        "3x3",
+        "use stride 1, or a kernel of 3x3",
+        SANITIZER,
+        BLOCK,
+        depthwise_stride,
+        WARNING,
+        rewrites=("split-depthwise",),
+    ),
+    Rule(
+        "AK2-MAP-07",
+        "an addition or a concatenation reads two tensors on the chip",
+        "two tensors",
+        "put an identity 1x1 convolution before one of the inputs",
+        SANITIZER,
+        BLOCK,
+        twins,
+        WARNING,
+        rewrites=("separate-twins",),
+    ),
+    Rule(
+        "AK2-MAP-08",
+        "a map feeds at most two layers on the chip",
+        "2",
+        "put an identity 1x1 convolution behind it for some of the layers",
+        SANITIZER,
+        BLOCK,
+        fan_out,
+        WARNING,
+        rewrites=("limit-fan-out",),
     ),
 )

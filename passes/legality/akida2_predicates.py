@@ -7,10 +7,11 @@ from itertools import dropwhile
 from typing import Any
 
 from cnn2snn_ir.analysis.interval import Range, constant_integers
-from cnn2snn_ir.dialects import builtin, qnn
+from cnn2snn_ir.dialects import akida2, builtin, qnn
 from cnn2snn_ir.dialects.geometry import Padding
 from cnn2snn_ir.dialects.qnn import BlockKind
 from cnn2snn_ir.ir import ElementType, Op, Value
+from cnn2snn_ir.passes.fuse_blocks import is_window
 
 CONVOLUTIONS = (qnn.Conv2D, qnn.DepthwiseConv2D)
 
@@ -43,7 +44,8 @@ def output_count(op: builtin.Module) -> str:
 
 
 def memory(op: builtin.State) -> str:
-    return f"the memory {op.sym_name}"
+    windows = all(isinstance(user, (qnn.Concat, qnn.Block, akida2.FifoPush)) for user in op.result.users)
+    return unless(windows, f"the memory {op.sym_name}")
 
 
 def float_before_integers(op: Op) -> str:
@@ -60,7 +62,17 @@ def reaches_integer(value: Value) -> bool:
 # ---- layers -----------------------------------------------------------------------------------------------------
 
 
+def reads_frames(op: Op) -> bool:
+    """True for a convolution over time: its input is a window of frames, flattened."""
+    before = op.operands[0].owner
+    while isinstance(before, (qnn.Shift, qnn.Reshape)):
+        before = before.x.owner
+    return is_window(before)
+
+
 def square_kernel(op: Any) -> str:
+    if reads_frames(op):
+        return ""
     height, width = kernel(op)
     return unless(height == width, f"{height}x{width}")
 
@@ -99,6 +111,8 @@ def flat_dense_input(op: qnn.Dense) -> str:
 
 
 def concat_axis(op: qnn.Concat) -> str:
+    if is_window(op):
+        return ""
     return unless(op.axis == op.result.type.rank - 1, f"axis {op.axis}")
 
 
@@ -171,10 +185,19 @@ def depthwise_average(block: qnn.Block) -> str:
     return unless(not average, "a depthwise convolution before it")
 
 
+def over_time(block: qnn.Block) -> bool:
+    """True for layers that read or write a FIFO of frames."""
+    return block.kind in (
+        BlockKind.BUFFER_TEMP_CONV,
+        BlockKind.DEPTHWISE_BUFFER_TEMP_CONV,
+        BlockKind.FIFO_PUSH,
+    )
+
+
 def block_reshape(block: qnn.Block) -> str:
     """Only a dense layer may flatten; elsewhere a reshape may add or drop leading dimensions of size 1."""
     for op in block.body:
-        if isinstance(op, qnn.Reshape) and block.kind is not BlockKind.DENSE1D:
+        if isinstance(op, qnn.Reshape) and block.kind is not BlockKind.DENSE1D and not over_time(block):
             before, after = op.x.type.per_sample, op.result.type.per_sample
             if without_leading_ones(before) != without_leading_ones(after):
                 return f"{list(before)} to {list(after)}"
@@ -193,8 +216,13 @@ def alignment(block: qnn.Block) -> str:
         shifts = list(preparing(value, block))
         if len(shifts) > 1:
             return f"{len(shifts)} shifts in a row"
-        if shifts and not shifts[0].shift.is_opaque and (found := misalignment(shifts[0], value, main.acc)):
+        if not shifts or shifts[0].shift.is_opaque:
+            continue
+        if found := misalignment(shifts[0], main.acc):
             return found
+        by_channel = shifts[0].shift.type.shape and shifts[0].x.type.channels != value.type.channels
+        if by_channel and not over_time(block):  # frames are flattened by the layer itself
+            return "a shift by channel before a reshape"
     return ""
 
 
@@ -206,13 +234,11 @@ def preparing(value: Value, block: qnn.Block) -> Iterator[qnn.Shift]:
         value = op.operands[0]
 
 
-def misalignment(shift: qnn.Shift, value: Value, accumulator: ElementType) -> str:
-    """Why a shift is not the alignment of `value`, an operand summed up in `accumulator`."""
+def misalignment(shift: qnn.Shift, accumulator: ElementType) -> str:
+    """Why a shift is not the alignment of an operand that is summed up in `accumulator`."""
     moves = constant_integers(shift.shift)
     if moves.min() < 0:
         return "a shift to the right"
-    if shift.shift.type.shape and shift.x.type.channels != value.type.channels:
-        return "a shift by channel before a reshape"
     aligned = Range.full(shift.x.type.element).shift_left(moves)
     saturates = shift.to != accumulator and not (aligned.within(shift.to) and aligned.within(accumulator))
     return unless(not saturates, f"saturation to {shift.to}")
@@ -242,9 +268,11 @@ def mapped_kernel(block: qnn.Block) -> str:
 
 def mapped_padding(block: qnn.Block) -> str:
     conv = inside(block, CONVOLUTIONS)
-    if conv is None or block.kind is BlockKind.INPUT_CONV2D or kernel(conv) == (1, 1):
+    if conv is None or block.kind is BlockKind.INPUT_CONV2D or over_time(block):
         return ""
-    return unless(conv.padding is Padding.SAME, str(conv.padding))
+    if kernel(conv) == (1, 1):  # which pads as its pooling does
+        conv = inside(block, qnn.MaxPool)
+    return unless(conv is None or conv.padding is Padding.SAME, "valid")
 
 
 def mapped_channels(block: qnn.Block) -> str:
@@ -263,6 +291,29 @@ def mapped_dense(block: qnn.Block) -> str:
 def table_after_pooling(block: qnn.Block) -> str:
     both = inside(block, qnn.MaxPool) is not None and inside(block, qnn.Lookup) is not None
     return unless(not both, "max pooling before it")
+
+
+def depthwise_stride(block: qnn.Block) -> str:
+    conv = inside(block, qnn.DepthwiseConv2D)
+    large = conv is not None and max(conv.strides) > 1 and max(kernel(conv)) > 3
+    return unless(not large, f"kernel {kernel(conv)[0]}, stride {max(conv.strides)}" if large else "")
+
+
+def twins(block: qnn.Block) -> str:
+    """Alignment is the layer's own, so its inputs are compared before it."""
+    if block.kind not in (BlockKind.ADD, BlockKind.CONCATENATE):
+        return ""
+    read = {v for op in block.body for v in op.operands if v.owner.graph is not block.body}
+    return unless(len(read) > 1, "one tensor for all inputs")
+
+
+def fan_out(block: qnn.Block) -> str:
+    if block.result.type.rank != 4:
+        return ""
+    graphs = {user.graph for user in block.result.users if user.graph is not block.graph}
+    others = [user for user in block.result.users if user.graph is block.graph and not isinstance(user, builtin.Return)]
+    count = len(graphs) + len(others)
+    return unless(count <= 2, f"{count} layers")
 
 
 def left_over(op: Op) -> str:

@@ -7,7 +7,7 @@ Preconditions: none.  Contract: exact.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from cnn2snn_ir.diagnostics import Diagnostic, Diagnostics, fail
@@ -21,13 +21,13 @@ from cnn2snn_ir.versions import AkidaVersion
 TABLES: dict[AkidaVersion, tuple[Rule, ...]] = {AkidaVersion.v2: akida2.RULES}
 
 
-def illegalities(op: Op, rules: tuple[Rule, ...]) -> Iterator[Diagnostic]:
-    """Every rule that `op` or an op nested in it breaks."""
+def illegalities(op: Op, rules: tuple[Rule, ...], why_not: Mapping[str, str] | None = None) -> Iterator[Diagnostic]:
+    """Every rule that `op` or an op nested in it breaks; `why_not` is what passes said that did not help."""
     fused = any(isinstance(inner, qnn.Block) for inner in op.walk())
     rules = tuple(rule for rule in rules if fused or not rule.once_fused)
     for inner in op.walk():
         for rule in rules:
-            diagnostic = rule.check(inner)
+            diagnostic = rule.check(inner, why_not)
             if diagnostic is not None:
                 yield diagnostic
 
@@ -44,7 +44,7 @@ class CheckLegality(Pass):
         rules = TABLES.get(self.target)
         if rules is None:
             raise fail("TARGET", "no backend for this generation yet", found=str(self.target), allowed="v2")
-        found = Diagnostics(illegalities(op, rules))
+        found = Diagnostics(illegalities(op, rules, context.why_not))
         found.raise_errors(f"the model is not legal for Akida {str(self.target)[1:]}")
         context.diagnostics.extend(found)
         return False

@@ -5,7 +5,7 @@ Diagnostics, documentation and tests derive from the same tables of rules, so th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ Predicate = Callable[[Any], str]
 
 CONVERTER = "block rules of cnn2snn 2.19.3 (Apache-2.0), restated"
 GUIDE = "BrainChip user guide, Akida 2.0 hardware constraints"
+SANITIZER = "what QuantizeML 1.2.5 (Apache-2.0) rewrites for the hardware, restated"
 
 
 @dataclass(frozen=True)
@@ -39,15 +40,31 @@ class Rule:
     severity: Severity = Severity.ERROR
     once_fused: bool = False
     """True for a rule that makes sense only once blocks have been formed."""
+    rewrites: tuple[str, ...] = ()
+    """The passes that make an op obey, where they can do so exactly."""
 
-    def check(self, op: Op) -> Diagnostic | None:
-        """The diagnostic for an op that breaks the rule."""
+    def check(self, op: Op, why_not: Mapping[str, str] | None = None) -> Diagnostic | None:
+        """The diagnostic for an op that breaks the rule; `why_not` is what passes said that left it alone."""
         if not isinstance(op, self.applies_to):
             return None
         found = self.predicate(op)
         if not found:
             return None
-        return Diagnostic(self.code, self.sentence, named(op), found, self.allowed, self.help, self.severity)
+        remedy = "; ".join([self.help, *self.about_rewrites(op, why_not or {})])
+        return Diagnostic(self.code, self.sentence, named(op), found, self.allowed, remedy, self.severity)
+
+    def about_rewrites(self, op: Op, why_not: Mapping[str, str]) -> Iterator[str]:
+        """Why the rewrites cannot help; else which they are."""
+        reasons = {
+            f"{rewrite} cannot here: {why_not[key]}"
+            for inner in op.walk()
+            for rewrite in self.rewrites
+            if (key := f"{rewrite} on {place(inner)}") in why_not
+        }
+        if reasons:
+            yield from sorted(reasons)
+        elif self.rewrites:
+            yield f"{' and '.join(self.rewrites)} can do it where that is exact"
 
 
 def named(op: Op) -> str:

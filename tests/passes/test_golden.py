@@ -28,6 +28,7 @@ from cnn2snn_ir.ir import UNKNOWN, Text
 from cnn2snn_ir.ir.verify import verify
 from cnn2snn_ir.passes import canonicalize, fold_scales, materialize_alignment
 from cnn2snn_ir.passes.base import PassContext
+from cnn2snn_ir.passes.default_pipelines import LEGALIZATIONS
 from cnn2snn_ir.passes.instruments import CheckChanged, PassFaultError, ValidateEach, VerifyEach, VerifyRoundTrip
 from cnn2snn_ir.passes.manager import PassManager
 from cnn2snn_ir.passes.pipeline import parse_pipeline
@@ -130,6 +131,7 @@ def test_every_rule_and_every_kind_of_block_is_seen():
     expected = {f"{name}: {rule.name}" for name, table in rules.items() for rule in table}
     expected |= {f"materialize-alignment: {materialize_alignment.identity_layer.name}", "fold-thresholds: fold-chain"}
     expected |= {f"fuse-blocks: {kind}" for kind in BlockKind}
+    expected |= {f"{p.name}: {rule.name}" for p in LEGALIZATIONS for rule in p.rules()}
     assert expected - set(done) == set()
 
 
@@ -142,7 +144,7 @@ def test_every_reason_for_not_doing_something_is_seen():
     """The words of every `why_not` in the sources, but for the parts that are computed."""
     seen = "\n".join(case.expected.get("why_not", "") for path in FILES.values() for case in read_cases(path)[1])
     call = re.compile(r"why_not\([^,]+, f?\"([^\"]+)\"\)")
-    sources = Path(canonicalize.__file__).parent.glob("*.py")
+    sources = Path(canonicalize.__file__).parent.rglob("*.py")
     reasons = [reason for source in sources for reason in call.findall(source.read_text("utf-8"))]
     assert len(reasons) >= 7
     for reason in reasons:

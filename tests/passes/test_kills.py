@@ -13,6 +13,7 @@ import pytest
 from generators.networks import Builder, everything
 
 from cnn2snn_ir.dialects import akida2, builtin, qnn
+from cnn2snn_ir.dialects.geometry import Padding
 from cnn2snn_ir.ir import F32, Tensor, si, ui
 from cnn2snn_ir.ir.rewrite import Rewriter
 from cnn2snn_ir.passes.base import Pass
@@ -20,6 +21,18 @@ from cnn2snn_ir.passes.convert_to_akida2 import ConvertToAkida2
 from cnn2snn_ir.passes.fold_scales import FoldScales
 from cnn2snn_ir.passes.fold_thresholds import FoldThresholds
 from cnn2snn_ir.passes.instruments import PassFaultError, ValidateEach, VerifyEach
+from cnn2snn_ir.passes.legalize.equal_strides import EqualStrides
+from cnn2snn_ir.passes.legalize.host_lone_ops import HostLoneOps
+from cnn2snn_ir.passes.legalize.limit_fan_out import LimitFanOut
+from cnn2snn_ir.passes.legalize.match_pool_padding import MatchPoolPadding
+from cnn2snn_ir.passes.legalize.pad_kernels import PadKernels
+from cnn2snn_ir.passes.legalize.round_pools_up import RoundPoolsUp
+from cnn2snn_ir.passes.legalize.separate_pools import SeparatePools
+from cnn2snn_ir.passes.legalize.separate_twins import SeparateTwins
+from cnn2snn_ir.passes.legalize.split_concats import SplitConcats
+from cnn2snn_ir.passes.legalize.split_depthwise import SplitDepthwise
+from cnn2snn_ir.passes.legalize.square_kernels import SquareKernels
+from cnn2snn_ir.passes.legalize.write_out_dilation import WriteOutDilation
 from cnn2snn_ir.passes.manager import PassManager
 from cnn2snn_ir.passes.materialize_alignment import MaterializeAlignment
 from cnn2snn_ir.passes.pipeline import Pipeline, parse_pipeline
@@ -88,6 +101,66 @@ def float_input():
     zero, bits = Tensor.of(np.asarray(31), si(9), "zero"), Tensor.of(np.asarray(6), si(16), "frac_bits")
     x = b.emit(qnn.Quantize(x, bits, si(9), zero), "quantizer")
     return b.finish(b.requantize(b.relu(b.conv(x, "stem", 4)), "out"))
+
+
+def convolved(pool=None, **options):
+    """One convolution that Akida 2 does not have, perhaps with a max pooling."""
+
+    def build():
+        b = Builder(6)
+        x = b.conv(b.input((6, 6, 4), si(8)), "conv", 4, **options)
+        x = x if pool is None else b.emit(qnn.MaxPool(x, *pool), "pool", "QuantizedMaxPool2D")
+        return b.finish(b.requantize(b.relu(x, bounded=False), "out", right=20))
+
+    return build
+
+
+def narrow_map():
+    """A convolution in one dimension, by strides in one direction."""
+    b = Builder(7)
+    x = b.conv(b.input((8, 1, 4), si(8)), "conv", 4, (3, 1), strides=(2, 1))
+    return b.finish(b.requantize(b.relu(x, bounded=False), "out", right=19))
+
+
+def large_depthwise():
+    """A depthwise 5x5 with stride 2."""
+    b = Builder(8)
+    x = b.depthwise(b.input((6, 6, 4), si(8)), "dw", (5, 5), strides=(2, 2))
+    return b.finish(b.requantize(b.relu(x, bounded=False), "out", right=18))
+
+
+def unrectified_pool():
+    """Max pooling of values of either sign."""
+    b = Builder(9)
+    x = b.conv(b.input((5, 5, 4), si(8)), "conv", 4)
+    x = b.emit(qnn.MaxPool(x, (2, 2), (2, 2), Padding.SAME), "pool", "QuantizedMaxPool2D")
+    return b.finish(b.requantize(x, "out", right=20))
+
+
+def pooled_for_a_dense_layer():
+    """A pooling that leaves out the last row and column."""
+    b = Builder(12)
+    x = b.emit(qnn.MaxPool(b.conv(b.input((5, 5, 4), si(8)), "conv", 4), (2, 2), (2, 2), Padding.VALID), "pool")
+    x = b.requantize(b.relu(x, bounded=False), "out", right=20)
+    return b.finish(b.dense(b.emit(qnn.Reshape(x, (16,)), "flatten"), "dense", 3))
+
+
+def lone_relu():
+    """A rectifier behind an addition."""
+    b = Builder(10)
+    x = b.input((4, 4, 4), si(8))
+    y = b.requantize(b.conv(x, "conv", 4), "out", right=20)
+    total = b.emit(qnn.Shift(b.emit(qnn.Add(x, y)), Tensor.of(np.asarray(-1), si(8), "half"), si(8)), "add")
+    return b.finish(b.emit(qnn.ReLU(total), "relu", "QuantizedReLU"))
+
+
+def three_times():
+    """One map added to itself, shifted, and joined twice."""
+    b = Builder(11)
+    x = b.input((4, 4, 4), si(8))
+    total = b.emit(qnn.Add(b.align(x, si(32)), b.align(x, si(32))))
+    y = b.emit(qnn.Shift(total, Tensor.of(np.asarray(-2), si(8), "quarter"), si(8)), "add")
+    return b.finish(b.emit(qnn.Concat((y, x, x), 3), "concat", "QuantizedConcatenate"))
 
 
 def wide_range():
@@ -222,6 +295,51 @@ def folding(bug):
     return Kill(bug, few_levels, "fold-scales", FoldThresholds())
 
 
+# ---- bugs of the legalizations ------------------------------------------------------------------------------------
+
+
+def legalized(bug, network, correct):
+    """A bug in what a correct legalization made."""
+    return Kill(bug, network, "fold-scales", correct)
+
+
+def named(part):
+    """Ops with a constant of that name."""
+    return lambda op: part in op.weights.name
+
+
+def moved(axis=(0, 1)):
+    """A kernel with its zeros on the other side."""
+    return lambda kernel: np.roll(kernel, 1, axis)
+
+
+def last_piece_dropped(array):
+    """The weights without those for the last piece of every channel."""
+    kept = array.copy()
+    kept[..., -4:] = 0
+    return kept
+
+
+def inner_parts_swapped(module):
+    """`concat(concat(b, a), c)`."""
+    inner = find(module, qnn.Concat)
+    inner.set_operands(inner.operands[::-1])
+
+
+def alignment_forgotten(module):
+    """The copy of a tensor joins a sum as it is."""
+    add = find(module, qnn.Add)
+    add.set_operand(1, add.b.owner.x)
+
+
+def rectified_before_the_bias(module):
+    """The pieces of a pooling lose what lies below 0 before they are moved up."""
+    bias = find(module, qnn.BiasAdd, lambda op: "offset" in op.bias.name)
+    early = qnn.ReLU(bias.x)
+    bias.graph.insert_before(bias, early)
+    bias.set_operand(0, early.result)
+
+
 # ---- bugs of the conversion ---------------------------------------------------------------------------------
 
 
@@ -273,6 +391,52 @@ KILLS = {
     "identity layer for another channel": Kill(
         change(qnn.Conv2D, "weights", lambda w: np.roll(w, 1, axis=3), lambda op: "identity" in op.weights.name),
         flattened, "canonicalize", MaterializeAlignment(),
+    ),
+    "zeros of an odd kernel on the wrong side": legalized(
+        change(qnn.Conv2D, "weights", moved()), convolved(kernel=(2, 2)), PadKernels()
+    ),
+    "zeros of an odd kernel on the wrong side at stride 2": legalized(
+        change(qnn.Conv2D, "weights", moved()), convolved(kernel=(4, 4), strides=(2, 2)), PadKernels()
+    ),
+    "zeros of a square kernel on the wrong side": legalized(
+        change(qnn.Conv2D, "weights", moved(0)), convolved(kernel=(3, 5)), SquareKernels()
+    ),
+    "zeros of a dilated kernel in the wrong places": legalized(
+        change(qnn.Conv2D, "weights", moved()), convolved(kernel=(2, 2), dilation=(2, 2)), WriteOutDilation()
+    ),
+    "zeros of a narrow kernel on the wrong side": legalized(
+        change(qnn.Conv2D, "weights", moved(1)), narrow_map, EqualStrides()
+    ),
+    "the other of every other position": legalized(
+        change(qnn.DepthwiseConv2D, "weights", moved(), named("every_other")), large_depthwise, SplitDepthwise()
+    ),
+    "a pooling that grew with its padding": legalized(
+        assign(qnn.MaxPool, size=(3, 3)), convolved(((2, 2), (2, 2), Padding.VALID)), MatchPoolPadding()
+    ),
+    "subsampling in the place of a pooling": legalized(
+        assign(qnn.MaxPool, size=(1, 1)), convolved(((2, 2), (3, 3), Padding.VALID)), SeparatePools()
+    ),
+    "zeros of a dense layer for the wrong rows": legalized(
+        change(qnn.Dense, "weights", moved(0)), pooled_for_a_dense_layer, RoundPoolsUp()
+    ),
+    "a piece of a pooling dropped": legalized(
+        change(qnn.Conv2D, "weights", last_piece_dropped, named("pieces")), unrectified_pool, SeparatePools()
+    ),
+    "a piece of a pooling rectified too early": legalized(
+        rectified_before_the_bias, unrectified_pool, SeparatePools()
+    ),
+    "pieces of a pooling moved back to the wrong place": legalized(
+        change(qnn.BiasAdd, "bias", lambda v: v + 1, lambda op: len(op.bias.array) == 4 and "offset" in op.bias.name),
+        unrectified_pool, SeparatePools(),
+    ),
+    "a lone rectifier dropped": legalized(drop(qnn.ReLU), lone_relu, HostLoneOps()),
+    "the identity of another channel": legalized(
+        change(qnn.Conv2D, "weights", lambda w: np.roll(w, 1, axis=3), named("identity")), lone_relu, HostLoneOps()
+    ),
+    "pairs of a concatenation swapped": legalized(inner_parts_swapped, three_times, SplitConcats()),
+    "alignment of a copied tensor forgotten": legalized(alignment_forgotten, three_times, SeparateTwins()),
+    "a copy for another channel": legalized(
+        change(qnn.Conv2D, "weights", lambda w: np.roll(w, 1, axis=3), named("identity")), three_times, LimitFanOut()
     ),
     "kernel not reversed": conversion(change(akida2.Conv2D, "weights", reverse, lambda op: len(op.weights.array) == 3)),
     "input kernel reversed": conversion(change(akida2.InputConv2D, "weights", reverse)),

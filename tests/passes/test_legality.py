@@ -9,6 +9,7 @@ from cnn2snn_ir.dialects import builtin, nn, qnn
 from cnn2snn_ir.dialects.geometry import Padding
 from cnn2snn_ir.ir import F32, Tensor, si, ui
 from cnn2snn_ir.passes.base import PassContext
+from cnn2snn_ir.passes.default_pipelines import LEGALIZATIONS
 from cnn2snn_ir.passes.legality.akida2 import RULES
 from cnn2snn_ir.passes.legality.check import illegalities
 from cnn2snn_ir.passes.manager import PassManager
@@ -64,11 +65,13 @@ def dense_on_a_map():
 
 
 def remembering():
+    """A memory that is no window of frames."""
     b = Builder()
     x = image(b)
     before = b.emit(builtin.State("last", (12, 12, 8), si(8)))
+    total = b.emit(qnn.Add(x, before), "sum")
     b.graph.append(builtin.Store(x, "last"))
-    return b.finish(b.emit(qnn.Concat((before, x), 3), "concat"))
+    return b.finish(total)
 
 
 def transposed(strides=(2, 2), bits=8):
@@ -95,9 +98,26 @@ def fused_separable():
 
 
 def concat(axis=3, parts=2):
+    """Of a chain of layers, so that none feeds more than two others."""
+    b = Builder()
+    chain = [image(b)]
+    for index in range(1, parts):
+        chain.append(b.requantize(b.relu(b.conv(chain[-1], f"conv_{index}", 8)), f"relu_{index}"))
+    return b.finish(b.emit(qnn.Concat(tuple(chain), axis), "concat"))
+
+
+def concat_with_itself():
     b = Builder()
     x = image(b)
-    return b.finish(b.emit(qnn.Concat((x,) * parts, axis), "concat"))
+    return b.finish(b.emit(qnn.Concat((x, x), 3), "concat"))
+
+
+def three_branches():
+    b = Builder()
+    x = image(b)
+    first, second, third = (b.requantize(b.relu(b.conv(x, f"conv_{i}", 4)), f"relu_{i}") for i in range(3))
+    pair = b.emit(qnn.Concat((first, second), 3), "pair")
+    return b.finish(b.emit(qnn.Concat((pair, third), 3), "concat"))
 
 
 def input_conv(pad=None):
@@ -204,6 +224,9 @@ BREAKING = {
     "AK2-MAP-03": lambda: wide(2049),
     "AK2-MAP-04": huge_dense,
     "AK2-MAP-05": lambda: table(11, pooled=True),
+    "AK2-MAP-06": depthwise(kernel=(5, 5), strides=(2, 2)),
+    "AK2-MAP-07": concat_with_itself,
+    "AK2-MAP-08": three_branches,
 }
 
 
@@ -235,7 +258,27 @@ def test_a_network_that_breaks_the_rule(code):
     "network", [everything, pooled, one_layer(), depthwise(), concat, input_conv, transposed, table]
 )
 def test_networks_that_obey_all_rules(network):
-    assert not list(codes(network()))
+    module = network()
+    PassManager(parse_pipeline("akida2-legalize")).run(module)
+    assert not list(codes(module))
+
+
+@pytest.mark.parametrize(
+    ("padding", "pipeline", "said"),
+    [
+        (Padding.SAME, "check-legality", "square-kernels can do it where that is exact"),
+        (Padding.VALID, "square-kernels, check-legality", "square-kernels cannot here: with same or valid padding"),
+    ],
+)
+def test_help_names_the_rewrite_or_why_it_cannot(padding, pipeline, said):
+    with pytest.raises(CompileError) as caught:
+        PassManager(parse_pipeline(pipeline)).run(one_layer(kernel=(3, 5), padding=padding)())
+    assert said in caught.value.diagnostics[0].help
+
+
+def test_every_rewrite_is_a_pass_of_the_default_pipeline():
+    names = {rewrite for rule in RULES for rewrite in rule.rewrites}
+    assert names == {p.name for p in LEGALIZATIONS}
 
 
 def test_all_faults_of_a_model_at_once():

@@ -6,12 +6,16 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from cnn2snn_ir.diagnostics import CompileError
+from cnn2snn_ir.passes.default_pipelines import LEGALIZATIONS
 from cnn2snn_ir.passes.instruments import CheckChanged, PassFaultError, ValidateEach, VerifyEach, VerifyRoundTrip
 from cnn2snn_ir.passes.manager import PassManager
 from cnn2snn_ir.passes.pipeline import parse_pipeline
 from cnn2snn_ir.text import print_module
 
+LEGALIZE = tuple(p.name for p in LEGALIZATIONS)
 STEPS = (
+    *LEGALIZE,
+    "akida2-legalize",
     "canonicalize",
     "fold-scales",
     "fold-thresholds",
@@ -24,6 +28,8 @@ STEPS = (
     "qnn.block(fold-thresholds)",
 )
 IDEMPOTENT = (
+    *LEGALIZE,
+    "akida2-legalize",
     "canonicalize",
     "fold-scales",
     "fold-thresholds",
