@@ -9,8 +9,6 @@ Design rules
   `container.VERSION`.
 """
 
-
-
 from __future__ import annotations
 
 import dataclasses
