@@ -11,6 +11,8 @@
 
         def run(self, op: Op, context: PassContext) -> bool: ...
 
+A pass without options needs no decorator of its own: it inherits that of `Pass`, and a start is a little faster.
+
 The claims of a pass (its contract, whether it changed anything) are checked by instruments, not believed.
 """
 

@@ -12,7 +12,6 @@ Preconditions: none.  Contract: exact.  Ops whose results nobody uses disappear.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -131,7 +130,6 @@ RULES = (
 )
 
 
-@dataclass(frozen=True)
 class Canonicalize(RewritePass):
     """Write everything in its one canonical way and erase what nobody uses."""
 

@@ -22,7 +22,6 @@ Preconditions: `fuse-blocks`, `check-legality`.  Contract: exact.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -246,7 +245,6 @@ LOWERINGS: dict[BlockKind, Lowering] = {
 """One for each kind of block."""
 
 
-@dataclass(frozen=True)
 class ConvertToAkida2(Pass):
     """Turn blocks into Akida 2 layers."""
 

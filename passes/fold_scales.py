@@ -12,7 +12,6 @@ defined as the two steps with the product's own saturation (its `buffer`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -57,7 +56,6 @@ def always_fits(op: qnn.Shift) -> bool:
 RULES = (scale_then_shift, merge_shifts)
 
 
-@dataclass(frozen=True)
 class FoldScales(RewritePass):
     """Fold mantissas and shifts into requantizations."""
 

@@ -14,7 +14,6 @@ Preconditions: all weights are here.  Contract: exact; only annotations change.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from cnn2snn_ir.analysis.interval import Range
 from cnn2snn_ir.analysis.layer_ranges import layer_ranges
@@ -46,7 +45,6 @@ def accumulator_range(op: Op, ranges: dict[Value, Range]) -> tuple[Range, Range]
     return proven, proven
 
 
-@dataclass(frozen=True)
 class InferBitwidths(Pass):
     """Prove a range for every accumulator and write it down."""
 

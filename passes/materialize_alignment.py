@@ -17,7 +17,6 @@ Preconditions: the shift goes left, and does not feed or follow an accumulator. 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -53,7 +52,6 @@ def identity_layer(op: qnn.Shift, rewriter: Rewriter) -> bool:
     return True
 
 
-@dataclass(frozen=True)
 class MaterializeAlignment(RewritePass):
     """Turn saturating alignments between layers into identity layers."""
 

@@ -13,7 +13,6 @@ Preconditions: `write-out-dilation`.  Contract: exact; see `windows.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from cnn2snn_ir.dialects import qnn
 from cnn2snn_ir.ir.rewrite import Rule
@@ -52,7 +51,6 @@ def equalize(op: Convolution, rewriter: Legalizer) -> bool:
     return True
 
 
-@dataclass(frozen=True)
 class EqualStrides(Legalization):
     """Make strides equal where one of them does not matter."""
 

@@ -19,7 +19,6 @@ Source: QuantizeML 1.2.5 (Apache-2.0) inserts the same layers after additions an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from cnn2snn_ir.dialects import qnn
 from cnn2snn_ir.ir import Op
@@ -91,7 +90,6 @@ def ends_the_layer(relu: qnn.ReLU) -> bool:
     return narrow or isinstance(user, qnn.SumPool)
 
 
-@dataclass(frozen=True)
 class HostLoneOps(Legalization):
     """Put identity layers before ops that continue no layer."""
 

@@ -11,7 +11,6 @@ Source of the limit: QuantizeML 1.2.5 (Apache-2.0) does the same to maps of up t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from cnn2snn_ir.dialects import builtin, ops_of
 from cnn2snn_ir.ir import Op, Value
@@ -46,7 +45,6 @@ def limit(op: Op, rewriter: Legalizer) -> bool:
     return True
 
 
-@dataclass(frozen=True)
 class LimitFanOut(Legalization):
     """Let no map feed more than two layers."""
 

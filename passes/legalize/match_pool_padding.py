@@ -16,7 +16,7 @@ Preconditions: none.  Contract: exact.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from cnn2snn_ir.dialects import qnn
 from cnn2snn_ir.dialects.geometry import Padding
@@ -72,7 +72,6 @@ def unmoved(op: Convolution | qnn.MaxPool, padding: Padding) -> bool:
     return not dilated and all(a.offset_in(replace(a, padding=padding)) == 0 for a in axes(op))
 
 
-@dataclass(frozen=True)
 class MatchPoolPadding(Legalization):
     """Give poolings and their convolutions one padding."""
 

@@ -14,7 +14,6 @@ Preconditions: `square-kernels`.  Contract: exact; see `windows.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from cnn2snn_ir.dialects import qnn
 from cnn2snn_ir.ir.rewrite import Rule
@@ -48,7 +47,6 @@ def pad(op: Convolution, rewriter: Legalizer) -> bool:
     return enlarge(op, op.strides[0], rewriter)
 
 
-@dataclass(frozen=True)
 class PadKernels(Legalization):
     """Embed kernels in those that the chip has."""
 

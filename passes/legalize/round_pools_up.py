@@ -20,7 +20,7 @@ are; the map goes to one dense layer only.  Contract: exact: products with zeros
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -91,7 +91,6 @@ def with_zeros(weights: Tensor, old: tuple[int, ...], new: tuple[int, ...]) -> T
     return Tensor.of(larger.reshape(-1, units), weights.type.element, weights.name)
 
 
-@dataclass(frozen=True)
 class RoundPoolsUp(Legalization):
     """Pool the rest of a map for a dense layer that ignores it."""
 

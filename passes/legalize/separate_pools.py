@@ -31,7 +31,6 @@ Preconditions: `fold-scales`, `match-pool-padding`.  Contract: exact.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -139,7 +138,6 @@ def biased(x: Value, offsets: Integers, op: qnn.MaxPool, rewriter: Legalizer) ->
     return rewriter.insert_before(op, moved).results[0]
 
 
-@dataclass(frozen=True)
 class SeparatePools(Legalization):
     """Make layers for poolings that the layers before them cannot do."""
 

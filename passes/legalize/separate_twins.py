@@ -14,7 +14,6 @@ Preconditions: none.  Contract: exact; see `identity.py`.  Source: QuantizeML 1.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from cnn2snn_ir.dialects import qnn
 from cnn2snn_ir.ir import Value
@@ -59,7 +58,6 @@ def unaligned(value: Value) -> Value:
     return shift.x if isinstance(shift, qnn.Shift) and shift.to.bits > WIDEST else value
 
 
-@dataclass(frozen=True)
 class SeparateTwins(Legalization):
     """Put an identity layer between a tensor and its second use in one addition or concatenation."""
 

@@ -12,7 +12,6 @@ Source: QuantizeML 1.2.5 (Apache-2.0) does the same before it quantizes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from cnn2snn_ir.dialects import qnn
 from cnn2snn_ir.ir.rewrite import Rule
@@ -33,7 +32,6 @@ def split_concat(op: qnn.Concat, rewriter: Legalizer) -> bool:
     return True
 
 
-@dataclass(frozen=True)
 class SplitConcats(Legalization):
     """Join in pairs."""
 

@@ -23,7 +23,7 @@ Source: QuantizeML 1.2.5 (Apache-2.0) splits the same layers for the hardware.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -74,7 +74,6 @@ def tap(axis: Axis) -> int:
     return found
 
 
-@dataclass(frozen=True)
 class SplitDepthwise(Legalization):
     """Split large depthwise convolutions of stride 2."""
 

@@ -13,7 +13,6 @@ Preconditions: `write-out-dilation` for dilated kernels.  Contract: exact; see `
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from cnn2snn_ir.dialects import qnn
 from cnn2snn_ir.ir.rewrite import Rule
@@ -40,7 +39,6 @@ def square(op: Convolution, rewriter: Legalizer) -> bool:
     return enlarge(op, op.strides[0], rewriter)
 
 
-@dataclass(frozen=True)
 class SquareKernels(Legalization):
     """Embed kernels in square ones."""
 

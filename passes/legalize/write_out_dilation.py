@@ -13,7 +13,6 @@ zeros add nothing to a sum.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -54,7 +53,6 @@ def write_out(op: Convolution, rewriter: Legalizer) -> bool:
     return True
 
 
-@dataclass(frozen=True)
 class WriteOutDilation(Legalization):
     """Turn dilated kernels into ordinary ones."""
 

@@ -27,7 +27,7 @@ from cnn2snn_ir.tools.cnn2snn import main
 
 MAP = (9, 9, 4)
 few = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-many = settings(few, max_examples=2000)
+many = settings(few, max_examples=300)
 
 
 def legalize(module, pipeline="akida2-legalize"):

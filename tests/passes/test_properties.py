@@ -39,7 +39,7 @@ IDEMPOTENT = (
 )
 
 few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-many = settings(few, max_examples=1000)
+many = settings(few, max_examples=200)
 
 
 def run(pipeline, module):

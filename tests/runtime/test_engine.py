@@ -49,7 +49,7 @@ def test_equals_reference(backend, modules, inputs, data):
 
 @pytest.mark.slow
 @both
-@settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=800, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_equals_reference_at_length(backend, modules, inputs, data):
     module = data.draw(modules)
