@@ -36,28 +36,28 @@ def pack(program: Program) -> bytes:
 def _table(builder: Any, record: Any) -> int:
     """Write a record, children first as FlatBuffers wants it; returns its offset."""
     described = SLOTS[type(record)]
-    children = [_child(builder, slot.wire, _present(slot, getattr(record, slot.name))) for slot in described]
+    values = [getattr(record, slot.name) for slot in described]
+    children = [
+        None if isinstance(slot.wire, Scalar | Choice) or _absent(slot, value) else _child(builder, slot.wire, value)
+        for slot, value in zip(described, values, strict=True)
+    ]
     builder.StartObject(len(described))
-    for position, (slot, child) in enumerate(zip(described, children, strict=True)):
-        if child is not None:
+    for position, (slot, value) in enumerate(zip(described, values, strict=True)):
+        if isinstance(slot.wire, Scalar | Choice):
+            _scalar_slot(builder, position, slot.wire, value)
+        elif (child := children[position]) is not None:
             builder.PrependUOffsetTRelativeSlot(position, child, 0)
-        elif isinstance(slot.wire, Scalar | Choice):
-            _scalar_slot(builder, position, slot.wire, getattr(record, slot.name))
     return int(builder.EndObject())
 
 
-def _present(slot: Slot, value: Any) -> Any:
-    """`value`, or None where the file leaves the slot out."""
-    return None if value is None or (not slot.required and value == ()) else value
+def _absent(slot: Slot, value: Any) -> bool:
+    """True where the file leaves the slot out."""
+    return value is None or (not slot.required and value == ())
 
 
-def _child(builder: Any, wire: Wire, value: Any) -> int | None:
-    """Write what a slot refers to; None for what stands in the table itself, or nowhere."""
+def _child(builder: Any, wire: Wire, value: Any) -> int:
+    """Write what a slot refers to; returns its offset."""
     match wire:
-        case Scalar() | Choice():
-            return None
-        case _ if value is None:
-            return None
         case Text():
             return int(builder.CreateString(_utf8(value)))
         case Table():
@@ -75,6 +75,8 @@ def _child(builder: Any, wire: Wire, value: Any) -> int | None:
             for offset in reversed(offsets):
                 builder.PrependUOffsetTRelative(offset)
             return int(builder.EndVector())
+        case _:
+            raise TypeError(f"{wire} stands in its table")
 
 
 def _scalar_slot(builder: Any, position: int, wire: Scalar | Choice, value: Any) -> None:
