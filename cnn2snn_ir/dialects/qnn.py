@@ -43,6 +43,12 @@ def fault(op: Op, sentence: str) -> Iterator[Diagnostic]:
         yield Diagnostic("IR-OP", sentence, where=op.op_name)
 
 
+def fit_channels(op: Op, x: Value, *names: str) -> Iterator[Diagnostic]:
+    """A fault for each constant that is neither one for all channels of `x` nor one for each."""
+    for name in names:
+        yield from fault(op, per_channel(getattr(op, name), x.type.channels, name))
+
+
 def need_rank(x: Value, rank: int) -> TensorType:
     """The type of `x`; raises ValueError if it does not have `rank` dimensions."""
     if x.type.rank != rank:
@@ -62,8 +68,7 @@ class Quantize(Op, name="qnn.quantize"):
         return (self.x.type.with_element(self.to),)
 
     def verify(self) -> Iterator[Diagnostic]:
-        yield from fault(self, per_channel(self.frac_bits, self.x.type.channels, "frac_bits"))
-        yield from fault(self, per_channel(self.zero_point, self.x.type.channels, "zero_point"))
+        yield from fit_channels(self, self.x, "frac_bits", "zero_point")
 
 
 class Dequantize(Op, name="qnn.dequantize"):
@@ -77,8 +82,7 @@ class Dequantize(Op, name="qnn.dequantize"):
         return (self.x.type.with_element(F32),)
 
     def verify(self) -> Iterator[Diagnostic]:
-        yield from fault(self, per_channel(self.frac_bits, self.x.type.channels, "frac_bits"))
-        yield from fault(self, per_channel(self.scale, self.x.type.channels, "scale"))
+        yield from fit_channels(self, self.x, "frac_bits", "scale")
 
 
 class Shift(Op, name="qnn.shift"):
@@ -92,7 +96,7 @@ class Shift(Op, name="qnn.shift"):
         return (self.x.type.with_element(self.to),)
 
     def verify(self) -> Iterator[Diagnostic]:
-        yield from fault(self, per_channel(self.shift, self.x.type.channels, "shift"))
+        yield from fit_channels(self, self.x, "shift")
 
 
 class Scale(Op, name="qnn.scale"):
@@ -106,7 +110,7 @@ class Scale(Op, name="qnn.scale"):
         return (self.x.type.with_element(self.to),)
 
     def verify(self) -> Iterator[Diagnostic]:
-        yield from fault(self, per_channel(self.mantissa, self.x.type.channels, "mantissa"))
+        yield from fit_channels(self, self.x, "mantissa")
 
 
 class Requantize(Op, name="qnn.requantize"):
@@ -122,8 +126,7 @@ class Requantize(Op, name="qnn.requantize"):
         return (self.x.type.with_element(self.to),)
 
     def verify(self) -> Iterator[Diagnostic]:
-        yield from fault(self, per_channel(self.mantissa, self.x.type.channels, "mantissa"))
-        yield from fault(self, per_channel(self.shift, self.x.type.channels, "shift"))
+        yield from fit_channels(self, self.x, "mantissa", "shift")
 
 
 class Threshold(Op, name="qnn.threshold"):
@@ -166,7 +169,7 @@ class Conv2D(Op, name="qnn.conv2d"):
         return (TensorType((self.x.type.shape[0], rows, columns, filters), self.acc),)
 
     def verify(self) -> Iterator[Diagnostic]:
-        yield from fault(self, per_channel(self.pad_value, self.x.type.channels, "pad_value"))
+        yield from fit_channels(self, self.x, "pad_value")
 
 
 class DepthwiseConv2D(Op, name="qnn.depthwise_conv2d"):
@@ -257,8 +260,7 @@ class BiasAdd(Op, name="qnn.bias_add"):
         return (self.x.type,)
 
     def verify(self) -> Iterator[Diagnostic]:
-        yield from fault(self, per_channel(self.bias, self.x.type.channels, "bias"))
-        yield from fault(self, per_channel(self.shift, self.x.type.channels, "shift"))
+        yield from fit_channels(self, self.x, "bias", "shift")
 
 
 class ReLU(Op, name="qnn.relu"):
@@ -272,8 +274,7 @@ class ReLU(Op, name="qnn.relu"):
         return (self.x.type,)
 
     def verify(self) -> Iterator[Diagnostic]:
-        yield from fault(self, per_channel(self.max, self.x.type.channels, "max"))
-        yield from fault(self, per_channel(self.shift, self.x.type.channels, "shift"))
+        yield from fit_channels(self, self.x, "max", "shift")
         if self.max is None and self.shift is not None:
             yield from fault(self, "shift without max")
 
