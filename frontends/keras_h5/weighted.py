@@ -8,7 +8,7 @@ from cnn2snn_ir.dialects import qnn
 from cnn2snn_ir.dialects.geometry import Padding
 from cnn2snn_ir.frontends.keras_h5.archive import LayerRecord
 from cnn2snn_ir.frontends.keras_h5.importer import TABLE, Importer, UnsupportedLayerError, registered
-from cnn2snn_ir.frontends.keras_h5.quantizers import F, align_to_grid, quantize_weights
+from cnn2snn_ir.frontends.keras_h5.quantizers import F, Floats, align_to_grid, quantize_weights
 from cnn2snn_ir.frontends.keras_h5.steps import (
     WEIGHTED_BUFFER_BITS,
     buffer_value_bits,
@@ -22,7 +22,7 @@ from cnn2snn_ir.frontends.keras_h5.steps import (
     window_strides,
 )
 from cnn2snn_ir.frontends.keras_h5.tracked import Tracked, integer_type
-from cnn2snn_ir.ir import Tensor, si
+from cnn2snn_ir.ir import Tensor, Value, si
 
 
 @registered(TABLE, "QuantizedConv2D")
@@ -67,7 +67,13 @@ def depthwise_conv2d(imp: Importer, record: LayerRecord, inputs: list[Tracked]) 
     if inputs[0].scale is not None:
         raise UnsupportedLayerError("a depthwise convolution cannot take a scaled input")
     x = condition(imp, inputs[0], buffer_value_bits(record, WEIGHTED_BUFFER_BITS), per_channel=True)
-    bits, axis = weight_config(record, None)
+    value, weight_scale = depthwise_value(imp, record, x, "weight_quantizer")
+    return finish(imp, record, value, x, weight_scale)
+
+
+def depthwise_value(imp: Importer, record: LayerRecord, x: Tracked, quantizer: str) -> tuple[Value, Floats]:
+    """The accumulator of a record's depthwise convolution, and the scale of its weights."""
+    bits, axis = weight_config(record, None, quantizer)
     integers, weight_scale = quantize_weights(weight(record, "depthwise_kernel"), bits, axis)
     op = qnn.DepthwiseConv2D(
         x.value,
@@ -77,7 +83,7 @@ def depthwise_conv2d(imp: Importer, record: LayerRecord, inputs: list[Tracked]) 
         dilation=pair(record.config.get("dilation_rate", (1, 1))),
         acc=integer_type(x.value_bits),
     )
-    return finish(imp, record, imp.emit(op), x, weight_scale)
+    return imp.emit(op), weight_scale
 
 
 @registered(TABLE, "QuantizedDense")
@@ -95,18 +101,7 @@ def separable_conv2d(imp: Importer, record: LayerRecord, inputs: list[Tracked]) 
     require(record, "data_format", "channels_last")
     require(record, "depth_multiplier", 1)
     x = condition(imp, inputs[0], buffer_value_bits(record))
-    bits, axis = weight_config(record, None, "dw_weight_quantizer")
-    depthwise, depthwise_scale = quantize_weights(weight(record, "depthwise_kernel"), bits, axis)
-    inner = imp.emit(
-        qnn.DepthwiseConv2D(
-            x.value,
-            imp.constant(depthwise[..., 0], si(bits), "depthwise_kernel"),
-            strides=window_strides(record),
-            padding=Padding(record.config["padding"]),
-            dilation=pair(record.config.get("dilation_rate", (1, 1))),
-            acc=integer_type(x.value_bits),
-        )
-    )
+    inner, depthwise_scale = depthwise_value(imp, record, x, "dw_weight_quantizer")
     bits, axis = weight_config(record, -1, "pw_weight_quantizer")
     pointwise, pointwise_scale = quantize_weights(weight(record, "pointwise_kernel"), bits, axis)
     kernel = imp.constant(pointwise, si(bits), "pointwise_kernel")

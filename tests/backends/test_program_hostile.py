@@ -224,19 +224,22 @@ def tensor_type(element, *shape):
     return schema.Type(element=element, shape=shape)
 
 
+def block_of(ops):
+    return schema.Op(
+        name="qnn.block",
+        attributes=(
+            schema.Attribute(name="kind", value=schema.Value(kind=Kind.TEXT, text="add")),
+            schema.Attribute(name="layer", value=schema.Value(kind=Kind.TEXT, text="x")),
+        ),
+        results=(schema.Result(type=tensor_type("si8", -1)),),
+        regions=(schema.Region(ops=tuple(ops)),),
+    )
+
+
 def nested(program):
     inner = ops_of(program)
     for _ in range(9):
-        block = schema.Op(
-            name="qnn.block",
-            attributes=(
-                schema.Attribute(name="kind", value=schema.Value(kind=Kind.TEXT, text="add")),
-                schema.Attribute(name="layer", value=schema.Value(kind=Kind.TEXT, text="x")),
-            ),
-            results=(schema.Result(type=tensor_type("si8", -1)),),
-            regions=(schema.Region(ops=tuple(inner)),),
-        )
-        inner = [block]
+        inner = [block_of(inner)]
     return with_ops(program, inner)
 
 
@@ -321,15 +324,7 @@ def test_values_of_a_region_stay_inside():
         ),
         results=(schema.Result(type=tensor_type("si8", -1)),),
     )
-    block = schema.Op(
-        name="qnn.block",
-        attributes=(
-            schema.Attribute(name="kind", value=schema.Value(kind=Kind.TEXT, text="add")),
-            schema.Attribute(name="layer", value=schema.Value(kind=Kind.TEXT, text="x")),
-        ),
-        results=(schema.Result(type=tensor_type("si8", -1)),),
-        regions=(schema.Region(ops=(inner,)),),
-    )
+    block = block_of([inner])
     end = schema.Op(name="builtin.return", operands=(0,))
     root = replace(
         empty.module,
