@@ -3,7 +3,8 @@
 usage: python benchmarks/startup.py [--tensorflow PYTHON] [--repeat N]
 
 PYTHON is an interpreter that has TensorFlow (by default this one, if it has); without one only our own times are
-printed.  Measurements take turns, so that a busy machine slows all of them alike.
+printed.  Measurements take turns, so that a busy machine slows all of them alike; the first round fills the disk's
+cache and, in an editable install, the bytecode that pip writes for everything else, and is not counted.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ import tempfile
 import time
 from pathlib import Path
 
-MODEL = Path(__file__).parent.parent / "examples" / "mnist_v2_i8_w8_a8.h5"
+MODEL = Path(__file__).resolve().parent.parent / "examples" / "mnist_v2_i8_w8_a8.h5"
 
 
-def seconds(command: list[str]) -> float:
-    """Wall time of a process."""
+def seconds(command: list[str], folder: Path) -> float:
+    """Wall time of a process in `folder`, away from the checkout: what is installed is timed."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # it would have us, alone, compiled at every start
     start = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True, env=environment)
+    subprocess.run(command, check=True, capture_output=True, env=environment, cwd=folder)
     return time.perf_counter() - start
 
 
@@ -56,9 +58,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         todo = commands(arguments.tensorflow, Path(folder))
         times: dict[str, list[float]] = {name: [] for name in todo}
-        for _ in range(arguments.repeat):
+        for _ in range(1 + arguments.repeat):
             for name, command in todo.items():
-                times[name].append(seconds(command))
+                times[name].append(seconds(command, Path(folder)))
+    times = {name: values[1:] for name, values in times.items()}
     for name, values in times.items():
         print(f"{name:28s} median {statistics.median(values):6.2f} s   best {min(values):6.2f} s")
     if "import tensorflow" in times:

@@ -87,7 +87,7 @@ def compile_model(
 ) -> tuple[Module, PassContext]:
     """Import and compile; returns the module of the target and what the passes had to say."""
     from cnn2snn_ir.passes.base import PassContext
-    from cnn2snn_ir.passes.instruments import DumpTree, PassFaultError, VerifyEach
+    from cnn2snn_ir.passes.instruments import Instrument, PassFaultError, VerifyEach
     from cnn2snn_ir.passes.legality.tail import tail_diagnostics
     from cnn2snn_ir.passes.manager import PassManager
     from cnn2snn_ir.passes.registry import find_pipeline
@@ -101,10 +101,14 @@ def compile_model(
     tail = Diagnostics(tail_diagnostics(module, allow_float_tail))
     if tail.errors:
         raise every_problem(module, pipeline, tail)
-    dumps = [] if dump_ir is None else [DumpTree(Path(dump_ir))]
+    instruments: list[Instrument] = [VerifyEach()]
+    if dump_ir is not None:
+        from cnn2snn_ir.passes.instruments import DumpTree
+
+        instruments.insert(0, DumpTree(Path(dump_ir)))
     context = PassContext(tail)
     try:
-        PassManager(pipeline, [*dumps, VerifyEach()]).run(module, context)
+        PassManager(pipeline, instruments).run(module, context)
     except PassFaultError:
         raise  # a bug of the compiler
     except CompileError as error:

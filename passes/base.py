@@ -22,7 +22,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from cnn2snn_ir.diagnostics import Diagnostics
 from cnn2snn_ir.dialects.levels import Level
@@ -31,8 +31,7 @@ from cnn2snn_ir.ir.rewrite import Rewriter, Rule, rewrite
 from cnn2snn_ir.ir.verify import place
 
 
-@dataclass(frozen=True, slots=True)
-class Contract:
+class Contract(NamedTuple):
     """How far results may move: `exact`, or at most so many steps of the last bit."""
 
     max_lsb: int = 0

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cnn2snn_ir.dialects import builtin, qnn
 from cnn2snn_ir.dialects.levels import Level
@@ -62,8 +63,7 @@ TEMPORAL_KINDS = {
 """What the convolutions are called that read a window of frames."""
 
 
-@dataclass(frozen=True)
-class Pattern:
+class Pattern(NamedTuple):
     """How a block grows from its main op."""
 
     main: type[Op]

@@ -15,9 +15,8 @@ import json
 import re
 import types
 import typing
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from cnn2snn_ir.passes.base import Pass
 
@@ -34,8 +33,7 @@ OptionText = str | tuple[str, ...] | None
 _BARE = re.compile(r"[^\s,{}()\[\]=\"]+\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """One option of a pass class."""
 
     name: str
@@ -90,9 +88,10 @@ class Option:
 
 def options_of(pass_class: type[Pass]) -> dict[str, Option]:
     """The options of a pass by the name they have in a pipeline, in field order."""
-    hints = typing.get_type_hints(pass_class)
+    fields = dataclasses.fields(pass_class)
+    hints = typing.get_type_hints(pass_class) if fields else {}  # slow, and most passes have no options
     found = {}
-    for field in dataclasses.fields(pass_class):
+    for field in fields:
         name = field.name.replace("_", "-")
         found[name] = Option(name, field.name, hints[field.name], field.default, field.metadata.get("help", ""))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 from pathlib import Path
@@ -200,6 +201,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     if argv is None:
         gc.disable()  # a short process that makes many objects and few cycles: collecting takes a tenth of its time
+        atexit.register(gc.freeze)  # and the last collection, which would visit every object before all are gone
     if Path(sys.argv[0]).name != "cnn2snn" and (sentence := console.shadowed()):
         print(sentence, file=sys.stderr)
     return console.run(app, "cnn2snn", argv)

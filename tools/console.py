@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import shutil
 import sys
@@ -61,6 +60,8 @@ def remark(diagnostics: Diagnostics, also: Container[str] = ()) -> None:
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """`did you mean …?`, or nothing if no name is near."""
+    import difflib  # needed after a mistake only
+
     near = difflib.get_close_matches(name, list(names), 3)
     return f"did you mean {', '.join(near)}?" if near else ""
 

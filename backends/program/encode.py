@@ -34,7 +34,7 @@ class _Encoder:
         return schema.Op(
             name=op.op_name,
             operands=operands,
-            attributes=self.attributes(op.attributes),
+            attributes=self.attributes(_given(op)),
             annotations=self.attributes(op.annotations),
             results=tuple(schema.Result(name=r.name, type=_type(r.type)) for r in op.results),
             origins=_origins(op.loc),
@@ -71,6 +71,12 @@ class _Encoder:
             self._tensor_index[key] = len(self.tensors)
             self.tensors.append(schema.Tensor(name=tensor.name, type=_type(tensor.type), data=data))
         return self._tensor_index[key]
+
+
+def _given(op: Op) -> dict[str, AttrValue]:
+    """The attributes without those that are absent by default: a reader supplies them again."""
+    absent = {field.name for field in op.fields if field.default is None}
+    return {name: value for name, value in op.attributes.items() if value is not None or name not in absent}
 
 
 def _type(type: TensorType) -> schema.Type:

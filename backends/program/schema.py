@@ -1,12 +1,13 @@
 """The payload of a program file, as tables.  The only description there is.
 
-`flatbuffer.py` packs and unpacks these records, `fbs.py` prints them as the published `program.fbs`.
+`pack.py` and `unpack.py` move these records, `fbs.py` prints them as the published `program.fbs`.
 
 Design rules
 * Tables describe the IR in general (ops, attributes, values), no op in particular: a new dialect or a new
   field of an op needs no change here.
 * Slots are only ever appended, because a slot's position is its identity in the file; anything else is a new
   `container.VERSION`.
+* Records have no comparison and no `repr`: nobody uses them, and every start would pay for making them.
 """
 
 from __future__ import annotations
@@ -14,11 +15,10 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(NamedTuple):
     """A number in its table: the schema's keyword, the format for `struct`, and what an absent one reads as."""
 
     keyword: str
@@ -26,8 +26,7 @@ class Scalar:
     zero: int | float = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """One member of an enumeration, in a byte."""
 
     of: type[IntEnum]
@@ -38,22 +37,19 @@ class Choice:
         return self.of.__name__
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """A UTF-8 string."""
 
     keyword: str = "string"
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """A reference to a record, by name because tables contain each other."""
 
     keyword: str
 
 
-@dataclass(frozen=True, slots=True)
-class Vector:
+class Vector(NamedTuple):
     """A list; of `UBYTE`, it reads as a view of the buffer, not as a copy."""
 
     of: Scalar | Text | Table
@@ -111,7 +107,7 @@ class OriginKind(IntEnum):
     TEXT = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False, eq=False)
 class Type:
     """A tensor type."""
 
@@ -119,7 +115,7 @@ class Type:
     shape: tuple[int, ...] = slot(Vector(LONG), "Dimensions; -1 is the batch, known at run time only.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False, eq=False)
 class Tensor:
     """A constant."""
 
@@ -132,7 +128,7 @@ class Tensor:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False, eq=False)
 class Value:
     """An attribute's value."""
 
@@ -143,7 +139,7 @@ class Value:
     items: tuple[Value, ...] = slot(Vector(Table("Value")), "LIST.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False, eq=False)
 class Attribute:
     """A named value."""
 
@@ -151,7 +147,7 @@ class Attribute:
     value: Value = slot(Table("Value"), "Its value.", required=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False, eq=False)
 class Origin:
     """Where an op came from."""
 
@@ -163,7 +159,7 @@ class Origin:
     column: int = slot(LONG, "TEXT: column, from 1.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False, eq=False)
 class Result:
     """A value that an op defines.  Values are numbered in the order in which their ops end."""
 
@@ -171,14 +167,14 @@ class Result:
     type: Type = slot(Table("Type"), "Its type.", required=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False, eq=False)
 class Region:
     """A nested graph.  Its ops may use values of the graphs around it; nobody outside may use theirs."""
 
     ops: tuple[Op, ...] = slot(Vector(Table("Op")), "Definitions before uses.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False, eq=False)
 class Op:
     """An operation."""
 
@@ -191,7 +187,7 @@ class Op:
     regions: tuple[Region, ...] = slot(Vector(Table("Region")), "Nested graphs.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False, eq=False)
 class Program:
     """The root: one module and the constants that its attributes refer to."""
 
@@ -210,8 +206,7 @@ TABLES: dict[str, type[Any]] = {
 ROOT = Program
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """One field of a table, resolved."""
 
     name: str

@@ -6,7 +6,7 @@ product of these matrices exact?
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,7 @@ DEPTHWISE = (akida2.DepthwiseConv2D, akida2.DepthwiseConv2DTranspose, akida2.Dep
 TEMPORAL = (akida2.BufferTempConv, akida2.DepthwiseBufferTempConv)
 
 
-@dataclass(frozen=True)
-class LayerRanges:
+class LayerRanges(NamedTuple):
     """The stages of a layer in the order in which it computes them, channels of each stage last."""
 
     aligned: Range

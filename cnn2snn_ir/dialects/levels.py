@@ -6,8 +6,8 @@ Entering a level checks its specification and lists everything that is left over
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from cnn2snn_ir.diagnostics import Diagnostic
 from cnn2snn_ir.ir.op import Op
@@ -22,8 +22,7 @@ class Level(StrEnum):
     AKIDA2 = "akida2"
 
 
-@dataclass(frozen=True, slots=True)
-class Specification:
+class Specification(NamedTuple):
     """The dialects of a level, and those whose ops the host computes behind the last integer."""
 
     dialects: frozenset[str]

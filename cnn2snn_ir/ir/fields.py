@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import types
 import typing
-from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from cnn2snn_ir.ir.tensor import Tensor
 from cnn2snn_ir.ir.types import ElementType
@@ -31,8 +30,7 @@ class Role(StrEnum):
 REQUIRED: Any = object()
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One field of an op: role, sentence, and for attributes a kind, a default and bounds."""
 
     name: str
@@ -113,8 +111,7 @@ def convert(field: Field, value: AttrValue) -> AttrValue:
 # so that the annotation in the class body is what a type checker sees.
 
 
-@dataclass(frozen=True, slots=True)
-class FieldSpec:
+class FieldSpec(NamedTuple):
     """What a field specifier returns until the op class is complete and hints are resolved."""
 
     role: Role

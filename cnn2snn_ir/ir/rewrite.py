@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from cnn2snn_ir.ir.graph import Graph
 from cnn2snn_ir.ir.location import Unknown, fuse
@@ -26,8 +26,7 @@ STEPS_PER_OP = 64
 """More rule applications than this for each op of the graph mean that rules undo each other."""
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """A rewrite of ops of class `root`, with its algebra in a sentence."""
 
     name: str

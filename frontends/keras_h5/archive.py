@@ -11,11 +11,10 @@ import io
 import json
 import math
 import re
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -42,8 +41,7 @@ class LayerRecord:
     weights: Weights = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Archive:
+class Archive(NamedTuple):
     """A model file as data."""
 
     path: Path
@@ -213,6 +211,8 @@ OUTPUT_QUANTIZER = ("range_max", "rescaling_rate")
 
 def read_zip(path: Path, data: bytes) -> tuple[dict[str, Any], dict[str, Weights]]:
     """Configuration and weights of a `.keras` archive."""
+    import zipfile  # most models are .h5 files
+
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for entry in archive.infolist():

@@ -6,7 +6,7 @@ the file alone, so the importer tracks them beside the SSA value and emits integ
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,8 +14,7 @@ from cnn2snn_ir.frontends.keras_h5.quantizers import F, Floats, Ints
 from cnn2snn_ir.ir import ElementType, Tensor, Value, si, ui
 
 
-@dataclass(frozen=True)
-class Tracked:
+class Tracked(NamedTuple):
     """`value` holds integers q of real value `q / 2^frac_bits * scale`.
 
     `frac_bits` has no dimension or one of channels; `scale` likewise, or is None for a pure fixed-point tensor.
@@ -45,7 +44,7 @@ class Tracked:
 
     def on(self, value: Value) -> Tracked:
         """The same meaning on another value."""
-        return replace(self, value=value)
+        return self._replace(value=value)
 
 
 def integer_type(value_bits: int, unsigned: bool = False) -> ElementType:

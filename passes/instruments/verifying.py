@@ -5,7 +5,6 @@ from __future__ import annotations
 from cnn2snn_ir.diagnostics import CompileError, Diagnostic
 from cnn2snn_ir.ir.verify import verify
 from cnn2snn_ir.passes.instruments.base import Instrument, PassFaultError, PassRun
-from cnn2snn_ir.text import print_module
 
 
 class VerifyEach(Instrument):
@@ -20,10 +19,10 @@ class CheckChanged(Instrument):
     """A pass that says it changed nothing did not."""
 
     def before_pass(self, run: PassRun) -> None:
-        self._before = print_module(run.module, generic=True)
+        self._before = _generic_text(run)
 
     def after_pass(self, run: PassRun) -> None:
-        if not run.changed and print_module(run.module, generic=True) != self._before:
+        if not run.changed and _generic_text(run) != self._before:
             raise PassFaultError(
                 Diagnostic("PASS-CLAIM", "the pass changed the IR and says it did not", where=str(run))
             )
@@ -33,7 +32,7 @@ class VerifyRoundTrip(Instrument):
     """What is printed after a pass reads back as the same IR, in both forms."""
 
     def after_pass(self, run: PassRun) -> None:
-        from cnn2snn_ir.text.parser import parse_module
+        from cnn2snn_ir.text import parse_module, print_module
 
         for generic in (False, True):
             text = print_module(run.module, generic=generic, locations=True)
@@ -44,6 +43,12 @@ class VerifyRoundTrip(Instrument):
                 raise PassFaultError(error.diagnostics, f"the {form} form after {run} does not parse") from error
             if again != text:
                 raise PassFaultError(_first_difference(text, again, f"{form} form after {run}"))
+
+
+def _generic_text(run: PassRun) -> str:
+    from cnn2snn_ir.text import print_module  # an ordinary conversion prints nothing
+
+    return print_module(run.module, generic=True)
 
 
 def _first_difference(text: str, again: str, where: str) -> Diagnostic:

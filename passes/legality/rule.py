@@ -6,8 +6,7 @@ Diagnostics, documentation and tests derive from the same tables of rules, so th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from cnn2snn_ir.diagnostics import Diagnostic, Severity
 from cnn2snn_ir.ir import Op
@@ -22,8 +21,7 @@ GUIDE = "BrainChip user guide, Akida 2.0 hardware constraints"
 SANITIZER = "what QuantizeML 1.2.5 (Apache-2.0) rewrites for the hardware, restated"
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """One rule about ops of the given classes.
 
     `sentence` states the rule, `allowed` the values it allows, `help` what a user can do; a rule of severity

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
@@ -60,7 +58,7 @@ def test_folding_is_exact(data):
     op = data.draw(layers())
     top = 2 ** data.draw(st.integers(8, 31)) - 1
     dots = interesting(data.draw, top)
-    ranges = replace(layer_ranges(op, Range.full(si(8))), dot=Range.of(-top, top))
+    ranges = layer_ranges(op, Range.full(si(8)))._replace(dot=Range.of(-top, top))
     (formula,) = fold(op, ranges).formulas
     expected = output(op, activate(op, with_bias(op, dots)))
 
