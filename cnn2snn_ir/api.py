@@ -7,7 +7,6 @@ and the runtime.
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -138,6 +137,8 @@ def import_any(model: str | os.PathLike[str] | Saveable) -> Module:
             found=type(model).__name__,
             allowed="a path to a .h5 or .keras file, or a Keras model",
         )
+    import tempfile  # files need none
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{Path(model.name).name or 'model'}.h5"
         model.save(str(path))

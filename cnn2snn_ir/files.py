@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 from cnn2snn_ir.diagnostics import CompileError, fail
@@ -41,26 +40,19 @@ def atomic_write(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def _write_and_replace(target: Path, data: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name[:64]}.", suffix=".tmp", dir=target.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
+    temporary = target.with_name(f".{target.name[:64]}.{os.urandom(6).hex()}.tmp")
+    mode = target.stat().st_mode & 0o777 if target.exists() else None
+    with open(temporary, "xb") as stream:  # "x": it is not there yet, and not a link that somebody left
+        try:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, _permissions(target))
-        os.replace(temporary, target)
-    except BaseException:  # an interrupt, too, must leave nothing behind
-        os.unlink(temporary)
-        raise
-
-
-def _permissions(target: Path) -> int:
-    """Those of the file to be replaced, or what `open` would give a new one (`mkstemp` is stricter)."""
-    if target.exists():
-        return target.stat().st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+            if mode is not None:
+                os.fchmod(stream.fileno(), mode)
+            os.replace(temporary, target)
+        except BaseException:  # an interrupt, too, must leave nothing behind
+            os.unlink(temporary)
+            raise
 
 
 def _trouble(message: str, path: str | os.PathLike[str], error: OSError | ValueError) -> CompileError:
