@@ -34,12 +34,12 @@ def seconds(command: list[str], folder: Path) -> float:
 
 def commands(tensorflow: str | None, folder: Path) -> dict[str, list[str]]:
     """What is timed."""
-    ours = [sys.executable, "-m", "cnn2snn_ir"]
-    opt = "from cnn2snn_ir.tools.opt import main; raise SystemExit(main(['--list-passes']))"
+    scripts = Path(sys.executable).parent
+    ours = [str(scripts / "cnn2snn")]
     found = {
         "cnn2snn convert": [*ours, "convert", "-m", str(MODEL), "-o", str(folder / "mnist.fbz")],
         "cnn2snn --help": [*ours, "--help"],
-        "cnn2snn-opt --list-passes": [sys.executable, "-c", opt],
+        "cnn2snn-opt --list-passes": [str(scripts / "cnn2snn-opt"), "--list-passes"],
         "import numpy, h5py": [sys.executable, "-c", "import numpy, h5py"],
     }
     if tensorflow:
@@ -56,7 +56,7 @@ def main() -> None:
     arguments = parser.parse_args()
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as folder:
-        todo = commands(arguments.tensorflow, Path(folder))
+        todo = commands(arguments.tensorflow and os.path.abspath(arguments.tensorflow), Path(folder))
         times: dict[str, list[float]] = {name: [] for name in todo}
         for _ in range(1 + arguments.repeat):
             for name, command in todo.items():
