@@ -41,6 +41,7 @@ def convert(
     dump_ir: str | os.PathLike[str] | None = None,
     allow_float_tail: bool = False,
     legalize: bool = True,
+    validate: bool = True,
 ) -> Model:
     """Compile a quantized model to an Akida program.
 
@@ -51,6 +52,7 @@ def convert(
         dump_ir: a folder for the IR after every pass.
         allow_float_tail: let the host compute float layers with weights (Dense, …) behind the last integer.
         legalize: rewrite what the target has no layer for, where that is exact, instead of refusing it.
+        validate: run the model and the program on a random input, and refuse a program that differs.
 
     Returns:
         the program, ready to run.
@@ -61,7 +63,12 @@ def convert(
     from cnn2snn_ir.runtime.model import Model
 
     module, _ = compile_model(
-        model, target=target, dump_ir=dump_ir, allow_float_tail=allow_float_tail, legalize=legalize
+        model,
+        target=target,
+        dump_ir=dump_ir,
+        allow_float_tail=allow_float_tail,
+        legalize=legalize,
+        validate=validate,
     )
     program = Model(module)
     if file_path is not None:
@@ -83,13 +90,15 @@ def compile_model(
     dump_ir: str | os.PathLike[str] | None = None,
     allow_float_tail: bool = False,
     legalize: bool = True,
+    validate: bool = True,
 ) -> tuple[Module, PassContext]:
-    """Import and compile; returns the module of the target and what the passes had to say."""
+    """Import, compile and validate; returns the module of the target and what the passes had to say."""
     from cnn2snn_ir.passes.base import PassContext
     from cnn2snn_ir.passes.instruments import Instrument, PassFaultError, VerifyEach
     from cnn2snn_ir.passes.legality.tail import tail_diagnostics
     from cnn2snn_ir.passes.manager import PassManager
     from cnn2snn_ir.passes.registry import find_pipeline
+    from cnn2snn_ir.passes.trial import WholeTrial
 
     version = get_akida_version() if target is None else parse_version(target, "target")
     if version not in PIPELINES:
@@ -100,6 +109,7 @@ def compile_model(
     tail = Diagnostics(tail_diagnostics(module, allow_float_tail))
     if tail.errors:
         raise every_problem(module, pipeline, tail)
+    trial = WholeTrial(module) if validate else None
     instruments: list[Instrument] = [VerifyEach()]
     if dump_ir is not None:
         from cnn2snn_ir.passes.instruments import DumpTree
@@ -112,6 +122,8 @@ def compile_model(
         raise  # a bug of the compiler
     except CompileError as error:
         raise every_problem(import_any(model), pipeline, Diagnostics(error.diagnostics)) from None
+    if trial is not None and (faults := list(trial.faults(module, PIPELINES[version]))):
+        raise PassFaultError(faults, "the program does not compute what the model does: a bug of the compiler")
     module.annotations["pipeline"] = str(pipeline)
     return module, context
 

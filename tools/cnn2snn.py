@@ -30,6 +30,9 @@ AllowFloatTail = Annotated[
 NoLegalize = Annotated[
     bool, typer.Option("--no-legalize", help="Refuse what the target has no layer for, instead of rewriting it.")
 ]
+NoValidate = Annotated[
+    bool, typer.Option("--no-validate", help="Do not run the program and the model on a random input to compare them.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print a report for programs.")]
 
 
@@ -62,6 +65,7 @@ def convert(
     dump_ir: Annotated[Path | None, typer.Option("--dump-ir", help="Folder for the IR after every pass.")] = None,
     allow_float_tail: AllowFloatTail = False,
     no_legalize: NoLegalize = False,
+    no_validate: NoValidate = False,
 ) -> None:
     """Convert a quantized model to an Akida program."""
     from cnn2snn_ir.api import compile_model, program_path
@@ -73,7 +77,12 @@ def convert(
     refuse_overwriting(model, path)
     with console.progress(f"converting {model.name}"):
         module, context = compile_model(
-            model, target=target, dump_ir=dump_ir, allow_float_tail=allow_float_tail, legalize=not no_legalize
+            model,
+            target=target,
+            dump_ir=dump_ir,
+            allow_float_tail=allow_float_tail,
+            legalize=not no_legalize,
+            validate=not no_validate,
         )
         write_program(module, path)
     console.remark(context.diagnostics, also=(HOST,))

@@ -14,6 +14,7 @@ from cnn2snn_ir.reference.arithmetic import (
     convolve_depthwise,
     convolve_transposed,
     convolve_transposed_depthwise,
+    dot,
     max_pool,
     saturate,
     shift_round,
@@ -126,7 +127,7 @@ def window(fifo: Ints, x: Ints) -> Ints:
 def buffer_temp_conv(op: akida2.BufferTempConv, x: Ints, fifo: Ints) -> Ints:
     frames = align(op, window(fifo, x))
     flat = frames.reshape(*frames.shape[:3], frames.shape[3] * frames.shape[4])
-    return output(op, activate(op, with_bias(op, flat @ op.weights.int64[0, 0])))
+    return output(op, activate(op, with_bias(op, dot(flat, op.weights.int64[0, 0]))))
 
 
 @meaning_of(akida2.DepthwiseBufferTempConv)
@@ -142,7 +143,7 @@ def fifo_push(op: akida2.FifoPush, fifo: Ints, x: Ints) -> Ints:
 
 @meaning_of(akida2.Dense1D)
 def dense1d(op: akida2.Dense1D, x: Ints) -> Ints:
-    a = align(op, x.reshape(len(x), op.weights.array.shape[0])) @ op.weights.int64
+    a = dot(align(op, x.reshape(len(x), op.weights.array.shape[0])), op.weights.int64)
     return output(op, activate(op, with_bias(op, as_map(a))))
 
 

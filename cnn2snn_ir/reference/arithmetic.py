@@ -40,6 +40,19 @@ def shift_round(x: Ints, shift: Ints) -> Ints:
     return ((x << left) + half) >> right
 
 
+EXACT_FLOAT = 1 << 53
+"""Integers of float64 are exact up to here (IEEE 754)."""
+
+
+def dot(x: Ints, weights: Ints) -> Ints:
+    """`x @ weights`, by way of float64 where no sum of products, in any order, can leave its exact integers."""
+    largest = int(np.abs(x).max(initial=0)) * int(np.abs(weights).max(initial=0)) * x.shape[-1]
+    if largest >= EXACT_FLOAT:
+        product: Ints = x @ weights
+        return product
+    return (x.astype(np.float64) @ weights.astype(np.float64)).astype(np.int64)
+
+
 def windows(
     x: Ints,
     kernel: tuple[int, int],
@@ -75,8 +88,9 @@ def convolve(
 ) -> Ints:
     """Cross-correlation with a kernel [height, width, in, out]."""
     patches = windows(x, (weights.shape[0], weights.shape[1]), strides, padding, dilation, fill)
-    result: Ints = np.tensordot(patches, weights, axes=([4, 5, 3], [0, 1, 2]))
-    return result
+    height, width, channels, filters = weights.shape
+    flat = patches.transpose(0, 1, 2, 4, 5, 3).reshape(*patches.shape[:3], height * width * channels)
+    return dot(flat, weights.reshape(-1, filters))
 
 
 def convolve_depthwise(
@@ -90,7 +104,7 @@ def convolve_depthwise(
 
 def convolve_transposed(x: Ints, weights: Ints, strides: tuple[int, int], padding: Padding) -> Ints:
     """Transposed convolution with a kernel [height, width, in, out]: scatter, then crop or fill up."""
-    return scatter(x, weights.shape[:2], weights.shape[3], strides, padding, lambda i, j: x @ weights[i, j])
+    return scatter(x, weights.shape[:2], weights.shape[3], strides, padding, lambda i, j: dot(x, weights[i, j]))
 
 
 def convolve_transposed_depthwise(x: Ints, weights: Ints, strides: tuple[int, int], padding: Padding) -> Ints:

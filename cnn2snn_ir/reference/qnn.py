@@ -12,6 +12,7 @@ from cnn2snn_ir.reference.arithmetic import (
     convolve_depthwise,
     convolve_transposed,
     convolve_transposed_depthwise,
+    dot,
     max_pool,
     round_half_even,
     saturate,
@@ -78,7 +79,7 @@ def depthwise_conv2d_transpose(op: qnn.DepthwiseConv2DTranspose, x: Ints) -> Int
 
 @meaning_of(qnn.Dense)
 def dense(op: qnn.Dense, x: Ints) -> Ints:
-    return saturate(x @ op.weights.int64, op.acc)
+    return saturate(dot(x, op.weights.int64), op.acc)
 
 
 @meaning_of(qnn.BiasAdd)

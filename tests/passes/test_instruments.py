@@ -15,9 +15,9 @@ from cnn2snn_ir.ir import Tensor, TensorType, si, ui
 from cnn2snn_ir.passes import registry
 from cnn2snn_ir.passes.base import Contract, Pass, PassContext, option
 from cnn2snn_ir.passes.instruments import DumpTree, Instrument, ValidateEach
-from cnn2snn_ir.passes.instruments.validating import batch, inputs_for
 from cnn2snn_ir.passes.manager import PassManager
 from cnn2snn_ir.passes.pipeline import Pipeline, parse_pipeline
+from cnn2snn_ir.passes.trial import Draw, Trial, batch
 from cnn2snn_ir.text import parse_module, print_module
 from cnn2snn_ir.tools import opt
 
@@ -333,14 +333,14 @@ QUANTIZED = """module @m {
 
 
 def test_float_inputs_cover_what_their_quantizers_cover():
-    (samples,) = inputs_for(parse_module(QUANTIZED), 50, 0).values()
+    (samples,) = Trial.of(parse_module(QUANTIZED), 50).inputs.values()
     low, high = samples.min(axis=(0, 1)), samples.max(axis=(0, 1))
     assert low.tolist() == [-16.0, -8.0]  # of si8 / 2^3, and of si9 / 2^5
     assert high.tolist() == [15.875, 255 / 32]
     assert (samples[5:].min(axis=(0, 1)) < [-10, -5]).all()
     scales = QUANTIZED.replace("qnn.quantize %x, #w<f, si16[2], [3, 9]>", "akida2.quantizer %x, #w<s, f32[], 4.0>")
     scales = scales.replace("{to = si8} : tensor<?x2x2xsi8>", "{to = si8} : tensor<?x1x2x2xsi8>")
-    (samples,) = inputs_for(parse_module(scales), 1, 0).values()
+    (samples,) = Trial.of(parse_module(scales), 1).inputs.values()
     assert (samples.min(), samples.max()) == (-32.0, 31.75)
 
 
@@ -351,10 +351,10 @@ def test_inputs_stay_inside_their_type(element):
       builtin.return %x
     }}"""
     module = parse_module(text)
-    (samples,) = inputs_for(module, 3, 0).values()
+    (samples,) = Trial.of(module, 3).inputs.values()
     assert samples.shape == (8, 3, 5)
     (op,) = module.inputs
-    again = batch(op, 3, np.random.default_rng(0))
+    again = batch(op, 3, Draw(0))
     assert np.array_equal(samples, again)
     if element != "f32":
         assert op.element.contains(samples)

@@ -1,0 +1,217 @@
+"""Trial runs: a module before and after it is rewritten, on the same inputs, compared under a contract.
+
+Outputs and memory are compared, and every value that keeps its name and its size; shapes may differ by dimensions
+of 1, as vectors become maps.  Floats are compared for equality under an exact contract; under `max-lsb(k)` they are
+left to the integers that they come from.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import random
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cnn2snn_ir.diagnostics import Diagnostic
+from cnn2snn_ir.dialects import akida2, qnn
+from cnn2snn_ir.dialects.builtin import Input, Module
+from cnn2snn_ir.ir import ElementType, Op
+from cnn2snn_ir.passes.base import EXACT, Contract
+from cnn2snn_ir.reference import run as interpret
+
+Array = npt.NDArray[Any]
+
+ADVERSARIAL = ("min", "max", "zero", "one-hot", "ramp")
+"""Inputs that every validation starts with, before the random ones."""
+
+FLOAT_RANGE = (-1.0, 1.0)
+"""Where float inputs that nothing quantizes are drawn from."""
+
+EXPONENTS = (-100, 100)
+"""Bounds of the exponents taken from quantizers: outside of them lies no float32 worth trying."""
+
+
+class Results(NamedTuple):
+    """What one run of a module gave: every named value in order of computation, the outputs, what it remembers."""
+
+    values: dict[str, Array]
+    outputs: tuple[Array, ...]
+    memory: dict[str, Array]
+
+
+class Trial(NamedTuple):
+    """What a module is run on: a batch for every input, and something that each of its streams remembers."""
+
+    inputs: dict[str, Array]
+    memory: dict[str, Array]
+    names: tuple[str, ...]
+    """What each sample is."""
+
+    @classmethod
+    def of(cls, module: Module, count: int, *, adversarial: bool = True, seed: int = 0) -> Trial:
+        """`count` random samples for every input, behind the adversarial ones."""
+        draw = Draw(seed)
+        first = 0 if adversarial else len(ADVERSARIAL)
+        names = (*ADVERSARIAL, *(f"random {i}" for i in range(count)))[first:]
+        inputs = {op.result.name or "": batch(op, count, draw)[first:] for op in module.inputs}
+        streams = len(names)
+        memory = {
+            op.sym_name: draw.integers(op.element, streams * math.prod(op.shape)).reshape(streams, *op.shape)
+            for op in module.states
+        }
+        return cls(inputs, memory, names)
+
+    def run(self, module: Module) -> Results:
+        """Run `module` with the reference semantics; raises `CompileError` if it cannot be run."""
+        values: dict[str, Array] = {}
+
+        def observe(op: Op, array: Array) -> None:
+            if (name := op.results[0].name) is not None:
+                values[name] = array
+
+        memory = dict(self.memory)
+        return Results(values, interpret(module, self.inputs, observe, memory), memory)
+
+    def compare(self, before: Results, after: Results, contract: Contract, where: str) -> Iterator[Diagnostic]:
+        """The values, then memory and outputs, that moved further than the contract allows; a diagnostic for each."""
+        for name, array in after.values.items():
+            old = before.values.get(name)
+            if old is not None and (old.size, old.dtype) == (array.size, array.dtype):
+                yield from self._differences(old, array, contract, f"%{name}", where)
+        if before.memory.keys() != after.memory.keys():
+            names = [", ".join(sorted(r.memory)) or "nothing" for r in (after, before)]
+            yield Diagnostic("PASS-VALIDATE", "the module remembers something else", where, names[0], names[1])
+            return
+        for name, array in after.memory.items():
+            yield from self._differences(before.memory[name], array, contract, f"memory {name}", where)
+        if [a.size for a in before.outputs] != [a.size for a in after.outputs]:
+            shapes = [str([a.shape[1:] for a in r.outputs]) for r in (after, before)]
+            yield Diagnostic("PASS-VALIDATE", "the outputs have other sizes", where, found=shapes[0], allowed=shapes[1])
+            return
+        for index, (old, array) in enumerate(zip(before.outputs, after.outputs, strict=True)):
+            yield from self._differences(old, array, contract, f"output {index}", where)
+
+    def _differences(self, old: Array, new: Array, contract: Contract, what: str, where: str) -> Iterator[Diagnostic]:
+        """A diagnostic for the first element that moved too far, with how many others did."""
+        old = old.reshape(new.shape)
+        far = too_far(old, new, contract)
+        if not far.any():
+            return
+        sample, *index = (int(i) for i in np.argwhere(far)[0])
+        yield Diagnostic(
+            "PASS-VALIDATE",
+            f"{what} changes, and the pass promises {contract}",
+            where,
+            found=f"{new[sample, *index]} after, {old[sample, *index]} before, at {index} of input {sample} "
+            f"({self.names[sample]}); {int(far.sum())} of {far.size} elements differ",
+            allowed=str(contract),
+        )
+
+
+class WholeTrial:
+    """The trial of a whole conversion: one random sample, and a random memory, of the model as it was imported."""
+
+    def __init__(self, module: Module) -> None:
+        self._trial = Trial.of(module, 1, adversarial=False)
+        self._before = self._trial.run(module)
+
+    def faults(self, program: Module, where: str) -> Iterator[Diagnostic]:
+        """Every difference between the results of the program and those of the model."""
+        after = self._trial.run(program)
+        yield from self._trial.compare(self._before, after, EXACT, where)
+        yield from other_shapes(self._before, after, where)
+
+
+def other_shapes(before: Results, after: Results, where: str) -> Iterator[Diagnostic]:
+    """The outputs whose shape is another, dimensions of 1 aside in integers: the chip knows maps only."""
+    for index, (old, new) in enumerate(zip(before.outputs, after.outputs, strict=False)):
+        floats = new.dtype.kind == "f"
+        if old.shape != new.shape if floats else squeezed(old) != squeezed(new):
+            found, allowed = (str(list(a.shape[1:])) for a in (new, old))
+            yield Diagnostic("PASS-VALIDATE", f"output {index} has another shape", where, found, allowed)
+
+
+def squeezed(array: Array) -> list[int]:
+    """The shape of a sample without its dimensions of 1."""
+    return [d for d in array.shape[1:] if d != 1]
+
+
+def too_far(old: Array, new: Array, contract: Contract) -> npt.NDArray[np.bool_]:
+    """Where elements moved further than the contract allows; one NaN is as good as another."""
+    if old.dtype.kind == "f" or new.dtype.kind == "f":
+        return np.zeros(old.shape, bool) if contract.max_lsb else ~((old == new) | (np.isnan(old) & np.isnan(new)))
+    far: npt.NDArray[np.bool_] = np.abs(new - old) > contract.max_lsb
+    return far
+
+
+class Draw:
+    """Random numbers, the same ones for the same seed; NumPy's own generators take long to import."""
+
+    def __init__(self, seed: int) -> None:
+        self._source = random.Random(seed)
+
+    def bits(self, size: int) -> npt.NDArray[np.uint64]:
+        """64 random bits each."""
+        return np.frombuffer(self._source.randbytes(8 * size), "<u8")
+
+    def integers(self, element: ElementType, size: int) -> npt.NDArray[np.int64]:
+        """Integers over the whole of a type, which has 2^bits of them."""
+        return (self.bits(size) >> np.uint64(64 - element.bits)).astype(np.int64) + element.lo
+
+    def reals(self, lo: Array, hi: Array) -> Array:
+        """Float64 numbers between the bounds."""
+        units = (self.bits(lo.size) >> np.uint64(11)) * 2.0**-53
+        found: Array = lo + (hi - lo) * units.reshape(lo.shape)
+        return found
+
+
+# ---- inputs ----------------------------------------------------------------------------------------------------
+
+
+def batch(op: Input, count: int, draw: Draw) -> Array:
+    """The samples for one input."""
+    samples = float_samples(op, count, draw) if op.element.is_float else integer_samples(op, count, draw)
+    return np.stack(samples).reshape(-1, *op.shape)
+
+
+def integer_samples(op: Input, count: int, draw: Draw) -> list[Array]:
+    """Flat samples of an integer input, over its whole type."""
+    size, lo, hi = math.prod(op.shape), op.element.lo, op.element.hi
+    # Python's integers: the span of a 63-bit type does not fit int64
+    ramp = np.array([lo + (hi - lo) * i // max(size - 1, 1) for i in range(size)])
+    one_hot = np.zeros(size, np.int64)
+    one_hot[size // 2] = hi
+    samples = [np.full(size, lo), np.full(size, hi), np.zeros(size, np.int64), one_hot, ramp]
+    return samples + [draw.integers(op.element, size) for _ in range(count)]
+
+
+def float_samples(op: Input, count: int, draw: Draw) -> list[Array]:
+    """Flat samples of a float input, over the range that its quantizers cover."""
+    size = math.prod(op.shape)
+    lo, hi = (np.broadcast_to(bound, op.shape).reshape(size) for bound in float_range(op))
+    one_hot = np.where(np.arange(size) == size // 2, hi, 0.0)
+    samples = [lo, hi, np.zeros(size), one_hot, lo + (hi - lo) * np.linspace(0.0, 1.0, size)]
+    samples += [draw.reals(lo, hi) for _ in range(count)]
+    return [sample.astype(np.float32) for sample in samples]
+
+
+def float_range(op: Input) -> tuple[Array, Array]:
+    """The smallest and the largest float worth trying, one for all channels or one for each."""
+    quantizers = [user for user in op.result.users if isinstance(user, (qnn.Quantize, akida2.Quantizer))]
+    if not quantizers:
+        return np.asarray(FLOAT_RANGE[0]), np.asarray(FLOAT_RANGE[1])
+    lows = [user.to.lo / steps_per_unit(user) for user in quantizers]
+    highs = [user.to.hi / steps_per_unit(user) for user in quantizers]
+    return functools.reduce(np.minimum, lows), functools.reduce(np.maximum, highs)
+
+
+def steps_per_unit(op: qnn.Quantize | akida2.Quantizer) -> Array:
+    """How many integers a quantizer gives to a float range of 1."""
+    if isinstance(op, qnn.Quantize):
+        steps: Array = np.exp2(np.clip(op.frac_bits.int64, *EXPONENTS).astype(np.float64))
+        return steps
+    return np.clip(op.scales.array.astype(np.float64), *np.exp2(np.array(EXPONENTS, np.float64)))
