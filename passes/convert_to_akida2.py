@@ -202,6 +202,33 @@ def dense1d(parts: Parts) -> Op:
     return akida2.Dense1D(x, main.weights, input_shift=shift, acc=main.acc, **parts.post_processing(main))
 
 
+def stateful_recurrent(parts: Parts) -> Op:
+    main, take = parts.first(qnn.Recurrence), parts.first(qnn.Take)
+    first, last = (op for op in parts.ops if isinstance(op, qnn.Dense))
+    new_state, steps = main.x.owner, parts.after(main, qnn.Slice)
+    assert isinstance(new_state, (qnn.Requantize, qnn.Shift))
+    x, shift = parts.alignment(first.x)
+    return akida2.StatefulRecurrent(
+        x,
+        main.real,
+        main.imaginary,
+        first.weights,
+        last.weights,
+        main.a_real,
+        main.a_imaginary,
+        input_shift=shift,
+        new_state_scales=new_state.mantissa if isinstance(new_state, qnn.Requantize) else None,
+        new_state_shift=new_state.shift,
+        state_shift=main.shift,
+        part=take.index,
+        subsample=steps.step if steps else 1,
+        state=main.to,
+        state_acc=main.acc,
+        acc=first.acc,
+        **parts.post_processing(last),
+    )
+
+
 def add(parts: Parts) -> Op:
     main = parts.first(qnn.Add)
     (a, a_shift), (b, b_shift) = parts.alignment(main.a), parts.alignment(main.b)
@@ -237,6 +264,7 @@ LOWERINGS: dict[BlockKind, Lowering] = {
     BlockKind.DEPTHWISE_BUFFER_TEMP_CONV: depthwise_buffer_temp_conv,
     BlockKind.FIFO_PUSH: fifo_push,
     BlockKind.DENSE1D: dense1d,
+    BlockKind.STATEFUL_RECURRENT: stateful_recurrent,
     BlockKind.ADD: add,
     BlockKind.CONCATENATE: concatenate,
     BlockKind.QUANTIZER: quantizer,
@@ -285,34 +313,39 @@ def convert(block: qnn.Block) -> None:
     """Put the hardware layer in the place of a block."""
     graph = block.graph
     assert graph is not None
+    feed_input(block)
     layer = LOWERINGS[block.kind](Parts(block))
     layer.loc = block.loc
-    feed_input(layer, block)
     graph.insert_before(block, layer)
-    value = layer.results[0]
-    name, annotations = block.result.name, block.annotations
-    if value.type.element.is_float and value.type.shape != block.result.type.shape:
-        host = nn.Reshape(value, block.result.type.per_sample, loc=block.loc)
+    value, old = layer.results[0], block.results[0]
+    name, annotations = old.name, block.annotations
+    if value.type.element.is_float and value.type.shape != old.type.shape:
+        host = nn.Reshape(value, old.type.per_sample, loc=block.loc)
         graph.insert_before(block, host)
-        block.result.replace_all_uses_with(host.result)
-    else:
-        block.result.replace_all_uses_with(value)
+        old.replace_all_uses_with(host.result)
+    for result, replacement in zip(block.results, layer.results, strict=True):
+        result.replace_all_uses_with(replacement)
     block.erase()
     value.name = name
     layer.annotations.update({"layer": block.layer, **annotations})
 
 
-def feed_input(layer: Op, block: qnn.Block) -> None:
+def feed_input(block: qnn.Block) -> None:
     """Layers other than the first kinds read a model input through an `input_data` layer, which makes it a map."""
-    if isinstance(layer, (akida2.InputConv2D, akida2.Quantizer)):
+    if block.kind in (BlockKind.INPUT_CONV2D, BlockKind.QUANTIZER):
         return
-    for index, value in enumerate(layer.operands):
-        source = value.owner
-        if isinstance(source, builtin.Input):
-            existing = [u for u in value.users if isinstance(u, akida2.InputData)]
-            data = existing[0] if existing else akida2.InputData(value, loc=source.loc, name=f"{value.name}_data")
-            if not existing:
-                assert block.graph is not None
-                block.graph.insert_before(block, data)
-            layer.set_operand(index, data.results[0])
-    (layer.results[0].type,) = layer.infer()
+    for op in block.body:
+        for index, value in enumerate(op.operands):
+            if isinstance(value.owner, builtin.Input):
+                op.set_operand(index, input_data(value, block).result)
+
+
+def input_data(value: Value, block: qnn.Block) -> akida2.InputData:
+    """The `input_data` layer of a model input; made in front of `block`, if this is its first reader."""
+    for user in value.users:
+        if isinstance(user, akida2.InputData):
+            return user
+    data = akida2.InputData(value, loc=value.owner.loc, name=f"{value.name}_data")
+    assert block.graph is not None
+    block.graph.insert_before(block, data)
+    return data

@@ -33,6 +33,7 @@ from cnn2snn_ir.ir import Graph, Op, Value, fuse
 from cnn2snn_ir.ir.location import layers
 from cnn2snn_ir.ir.rewrite import Rewriter
 from cnn2snn_ir.passes.base import Pass, PassContext, option
+from cnn2snn_ir.passes.recurrences import surroundings
 from cnn2snn_ir.versions import AkidaVersion
 
 Stage = tuple[type[Op], ...]
@@ -77,6 +78,7 @@ AKIDA2_PATTERNS = (
     Pattern(qnn.DepthwiseConv2D, BlockKind.DEPTHWISE_CONV2D, (qnn.Shift, qnn.Reshape), CONV_STAGES),
     Pattern(qnn.Conv2DTranspose, BlockKind.CONV2D_TRANSPOSE, (qnn.Shift,), TRANSPOSED_STAGES),
     Pattern(qnn.DepthwiseConv2DTranspose, BlockKind.DEPTHWISE_CONV2D_TRANSPOSE, (qnn.Shift,), TRANSPOSED_STAGES),
+    Pattern(qnn.Recurrence, BlockKind.STATEFUL_RECURRENT, (qnn.Shift,), DENSE_STAGES),
     Pattern(qnn.Dense, BlockKind.DENSE1D, (qnn.Shift, qnn.Reshape), DENSE_STAGES),
     Pattern(qnn.Slice, BlockKind.FIFO_PUSH),
     Pattern(qnn.Add, BlockKind.ADD, (qnn.Shift,), ((qnn.Shift,),)),
@@ -90,10 +92,13 @@ PATTERNS = {AkidaVersion.v2: AKIDA2_PATTERNS}
 
 
 def grow(main: Op, pattern: Pattern, rewriter: Rewriter) -> list[Op]:
-    """The ops of the block around `main`, in order."""
-    before = list(preparation(main, pattern))
+    """The ops of the block around `main`, in order; none for a recurrence without its projections."""
+    middle, missing = surroundings(main) if isinstance(main, qnn.Recurrence) else ((main,), "")
+    if missing:
+        return []
+    before = list(preparation(middle[0], pattern))
     after: list[Op] = []
-    tail = main.results[0]
+    tail = middle[-1].results[0]
     temporal = any(is_window(op) for op in before)
     for stage in TEMPORAL_STAGES if temporal and pattern.kind in TEMPORAL_KINDS else pattern.after:
         user = only_user(tail, stage, rewriter)
@@ -101,7 +106,7 @@ def grow(main: Op, pattern: Pattern, rewriter: Rewriter) -> list[Op]:
         if found:
             after.extend(found)
             tail = found[-1].results[0]
-    return [*before, main, *after]
+    return [*before, *middle, *after]
 
 
 def with_table(value: Value) -> list[Op]:
@@ -190,12 +195,18 @@ def is_image(x: Value) -> bool:
     return unsigned and x.type.channels in (1, 3)
 
 
+def namesake(main: Op, ops: list[Op]) -> Op:
+    """The op whose layer a block is called after: the main one, or the last projection of a recurrence."""
+    return next(op for op in reversed(ops) if isinstance(op, qnn.Dense)) if isinstance(main, qnn.Recurrence) else main
+
+
 def outline(ops: list[Op], kind: BlockKind, main: Op) -> qnn.Block:
-    """Move `ops` into a block that stands where the last of them stood."""
+    """Move `ops` into a block that stands where the last of them stood; what is stored is stored behind it."""
     last = ops[-1]
     graph = last.graph
     assert graph is not None
-    result = last.results[0]
+    result, *memory = results = [last.results[0], *(r for op in ops[:-1] for r in op.results[1:])]
+    stores = [graph.remove(store) for value in memory for store in value.users]
     name, annotations = result.name, dict(last.annotations)
     anchor = last.next
     assert anchor is not None
@@ -204,12 +215,15 @@ def outline(ops: list[Op], kind: BlockKind, main: Op) -> qnn.Block:
         body.append(graph.remove(op))
     result.name = None
     last.annotations.clear()
-    body.append(builtin.Return((result,)))
+    body.append(builtin.Return(tuple(results)))
     source = next((layer.name for layer in layers(main.loc)), name or main.op_name)
-    block = qnn.Block(kind, source, body, loc=fuse(*(op.loc for op in ops)), name=name, annotations=annotations)
-    inside = set(ops)
-    result.replace_uses_where(block.result, lambda use: use.op not in inside and use.op.graph is not body)
+    block = qnn.Block(kind, source, body, loc=fuse(*(op.loc for op in ops)), annotations=annotations)
+    for inner, outer in zip(results, block.results, strict=True):
+        inner.replace_uses_where(outer, lambda use: use.op.graph is not body)
     graph.insert_before(anchor, block)
+    block.results[0].name = name
+    for store in stores:
+        graph.insert_before(anchor, store)
     return block
 
 
@@ -229,11 +243,14 @@ class FuseBlocks(Pass):
         changed = False
         for graph in op.regions:
             part_windows(graph)
-            for main in list(graph):
+            for main in sorted(
+                graph, key=lambda op: not isinstance(op, qnn.Recurrence)
+            ):  # which take their projections
                 pattern = patterns.get(type(main))
-                if pattern is not None and not is_window(main):  # a window belongs to the layer that reads it
-                    ops = grow(main, pattern, rewriter)
-                    block = outline(ops, kind_of(main, pattern, ops), main)
+                if main.graph is not graph or pattern is None or is_window(main):  # which its reader takes
+                    continue
+                if ops := grow(main, pattern, rewriter):
+                    block = outline(ops, kind_of(main, pattern, ops), namesake(main, ops))
                     context.statistics[f"{self.name}: {block.kind}"] += 1
                     changed = True
         context.absorb(self.name, rewriter)

@@ -83,11 +83,7 @@ class Layer:
     @property
     def weights_bytes(self) -> int:
         """Bytes of the weights, packed."""
-        weights = self.op.attributes.get("weights")
-        if not isinstance(weights, Tensor):
-            return 0
-        count = int(np.prod([d or 0 for d in weights.type.shape]))
-        return -(-count * weights.type.element.bits // 8)
+        return sum(packed_bytes(tensor) for name, tensor in self._attributes() if name in ("in_weights", "weights"))
 
     def _attributes(self) -> Iterator[tuple[str, Any]]:
         for field in self.op.fields:
@@ -249,6 +245,11 @@ class Model:
 
     def __repr__(self) -> str:
         return f"<Model {self.name}: {self.input_shape} -> {self.output_shape}, {len(self.layers)} layers>"
+
+
+def packed_bytes(tensor: Tensor) -> int:
+    """Bytes of a constant whose elements follow each other without gaps."""
+    return -(-int(np.prod([d or 0 for d in tensor.type.shape])) * tensor.type.element.bits // 8)
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:

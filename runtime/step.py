@@ -10,7 +10,7 @@ import numpy as np
 
 from cnn2snn_ir.dialects import akida2
 from cnn2snn_ir.ir import Op, Value
-from cnn2snn_ir.reference import evaluate_op
+from cnn2snn_ir.reference.interpreter import evaluate
 from cnn2snn_ir.runtime.storage import Buffer
 
 Buffers = Mapping[Value, Buffer]
@@ -34,11 +34,14 @@ class ReferenceStep:
 
     def bind(self, buffers: Buffers, samples: int) -> Call:
         """See `Step`."""
-        op, operands, result = self.op, [buffers[v].inside for v in self.op.operands], buffers[self.op.result].inside
+        op, operands = self.op, [buffers[v].inside for v in self.op.operands]
+        results = [buffers[v].inside for v in self.op.results]
         types = [np.float32 if v.type.element.is_float else np.int64 for v in self.op.operands]
 
         def call(count: int) -> None:
-            result[:count] = evaluate_op(op, *(x[:count].astype(t) for x, t in zip(operands, types, strict=True)))
+            arrays = (x[:count].astype(t) for x, t in zip(operands, types, strict=True))
+            for result, array in zip(results, evaluate(op, *arrays), strict=True):
+                result[:count] = array
 
         return call
 

@@ -109,7 +109,7 @@ class _Decoder:
         operands = len(record.operands)
         if operands < single or (operands > single and not many):
             self.refuse("FBZ-COUNT", "wrong number of operands", str(operands), f"{single}{' or more' * many}")
-        if len(record.results) != op_class.result_count:
+        if op_class.result_count is not None and len(record.results) != op_class.result_count:
             self.refuse("FBZ-COUNT", "wrong number of results", str(len(record.results)), str(op_class.result_count))
         if len(record.regions) != roles.count(Role.REGION):
             self.refuse("FBZ-COUNT", "wrong number of regions", str(len(record.regions)), str(roles.count(Role.REGION)))

@@ -44,12 +44,15 @@ class LayerRanges(NamedTuple):
 
 def layer_ranges(op: akida2.NeuralLayer, x: Range) -> LayerRanges:
     """The ranges of every stage when the layer's input lies in `x`."""
+    if isinstance(op, akida2.StatefulRecurrent):
+        x = Range.full(op.state)  # what its last projection reads
     if isinstance(op, TEMPORAL):
         x = x.union(Range.full(op.operands[1].type.element))  # what the FIFO holds
     channels, inputs = input_channels(op)
     x = x.tiled(channels, inputs)
-    aligned = x if op.input_shift is None else x.shift_left(constant_integers(op.input_shift))
-    seen = aligned if op.input_shift is None else aligned.saturate(op.acc)
+    shift = None if isinstance(op, akida2.StatefulRecurrent) else op.input_shift
+    aligned = x if shift is None else x.shift_left(constant_integers(shift))
+    seen = aligned if shift is None else aligned.saturate(op.acc)
     if has_border(op):
         fill = constant_integers(op.padding_value) if isinstance(op, akida2.InputConv2D) else interval.integers(0)
         seen, aligned = seen.union(Range(fill, fill)), aligned.union(Range(fill, fill))
@@ -106,7 +109,7 @@ def pooled_sum(op: akida2.NeuralLayer, activated: Range) -> Range | None:
 def flat_weights(op: akida2.NeuralLayer) -> npt.NDArray[np.int64]:
     """The weights as [taps, in, out], or [taps, channels] of a depthwise layer; the order of taps is immaterial."""
     weights: npt.NDArray[np.int64] = op.attributes["weights"].int64  # type: ignore[union-attr]
-    if isinstance(op, akida2.Dense1D):
+    if isinstance(op, (akida2.Dense1D, akida2.StatefulRecurrent)):
         return weights[None]
     if isinstance(op, akida2.BufferTempConv):
         return weights.reshape(-1, op.x.type.channels, weights.shape[3])

@@ -38,9 +38,9 @@ def _propagate(graph: Graph, ranges: dict[Value, Range]) -> None:
     for op in graph:
         if isinstance(op, qnn.Block):
             _propagate(op.body, ranges)
-            returned = op.body.last
-            if isinstance(returned, builtin.Return) and returned.operands[0] in ranges:
-                ranges[op.result] = ranges[returned.operands[0]]
+            if isinstance(op.body.last, builtin.Return):
+                returned = zip(op.results, op.body.last.operands, strict=True)
+                ranges |= {result: ranges[value] for result, value in returned if value in ranges}
             continue
         for result in op.results:
             if not result.type.element.is_float:
@@ -51,7 +51,7 @@ def result_range(op: Op, result: Value, ranges: dict[Value, Range]) -> Range:
     """The range of one integer result, given those of the operands."""
     full = Range.full(result.type.element)
     transfer = TRANSFER.get(type(op))
-    if transfer is None:
+    if transfer is None or result.index > 0:  # of several results, the others are memory
         return full
     return transfer(op, *(ranges[v] for v in op.operands if not v.type.element.is_float))
 
@@ -220,9 +220,10 @@ def quantizer(op: akida2.Quantizer) -> Range:
     akida2.DepthwiseConv2DTranspose,
     akida2.BufferTempConv,
     akida2.DepthwiseBufferTempConv,
+    akida2.StatefulRecurrent,
     akida2.Dense1D,
 )
-def layer(op: akida2.NeuralLayer, x: Range, *fifo: Range) -> Range:
+def layer(op: akida2.NeuralLayer, x: Range, *memory: Range) -> Range:
     return layer_ranges(op, x).output
 
 

@@ -24,7 +24,7 @@ from enum import StrEnum
 
 from cnn2snn_ir.diagnostics import Diagnostic
 from cnn2snn_ir.dialects.geometry import Padding, per_channel, spatial, transposed_spatial
-from cnn2snn_ir.dialects.qnn import ACCUMULATOR, PRODUCT, concatenated, fault
+from cnn2snn_ir.dialects.qnn import ACCUMULATOR, PRODUCT, concatenated, fault, need_rank
 from cnn2snn_ir.ir import F32, ElementType, Op, Tensor, TensorType, Value, attr, constant, operand, operands, si
 
 PER_FILTER = (
@@ -319,6 +319,53 @@ class FifoPush(Op, name="akida2.fifo_push"):
     def infer(self) -> tuple[TensorType, ...]:
         temporal_shape(self.x.type, self.fifo.type)
         return (self.fifo.type,)
+
+
+class StatefulRecurrent(NeuralLayer, name="akida2.stateful_recurrent", results=3):
+    """A complex linear recurrence over time between two projections; time is the width of the map.
+
+        p    = saturate((x << input_shift) @ in_weights)                 to `acc`
+        u    = floor(p · new_state_scales · 2^new_state_shift + 1/2)     product and u saturated to `state_acc`
+        s[t] = floor((A · s[t-1] + u[t]) · 2^state_shift + 1/2)          saturated to `state`
+        a    = part(s) @ weights                                         every `subsample`-th step
+
+    and then as every layer with weights.  Results: the layer's output, and the real and the imaginary part of the last
+    state, which the next call begins with.
+    """
+
+    x: Value = operand("Map [batch, 1, time, channels].")
+    real: Value = operand("Real part of the state before the first step [batch, states].")
+    imaginary: Value = operand("Its imaginary part.")
+    in_weights: Tensor = constant("Matrix [in, states] of the projection in (the vendor's in_proj).")
+    weights: Tensor = constant("Matrix [states, out] of the projection out (the vendor's out_proj).")
+    a_real: Tensor = constant("Real part of A, one a state.")
+    a_imaginary: Tensor = constant("Imaginary part of A, one a state.")
+    new_state_scales: Tensor | None = attr("Unsigned mantissa of the new inputs' scale; none is 1.", default=None)
+    new_state_shift: Tensor | None = attr("Left shift after that product, negative to the right.", default=None)
+    state_shift: int = attr("Left shift to the state, negative to the right.", default=0)
+    part: int = attr("What is projected out: 0 the real part, 1 the imaginary one.", default=0, minimum=0, maximum=1)
+    subsample: int = attr("Steps from one projected out to the next.", default=1, minimum=1)
+    state: ElementType = attr("Element type of the state.", default=si(16))
+    state_acc: ElementType = attr("Buffer of the recurrence.", default=si(32))
+
+    def infer(self) -> tuple[TensorType, ...]:
+        states, units = kernel_shape(self.weights, 2, "[states, out]")
+        batch, height, steps, _ = need_rank(self.x, 4).shape
+        state = TensorType((batch, states), self.state)
+        if height != 1 or (steps or 0) < self.subsample:
+            raise ValueError(f"needs a map of height 1 and at least {self.subsample} steps, found {self.x.type}")
+        if self.real.type != state or self.imaginary.type != state:
+            raise ValueError(f"needs states {state}, found {self.real.type} and {self.imaginary.type}")
+        return (TensorType((batch, 1, (steps or 0) // self.subsample, units), self.to or self.acc), state, state)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        states, units = kernel_shape(self.weights, 2, "[states, out]")
+        channels = self.x.type.channels
+        if kernel_shape(self.in_weights, 2, "[in, states]") != (channels, states):
+            yield from fault(self, f"needs in_weights [{channels}, {states}], found {self.in_weights.type}")
+        for name in ("a_real", "a_imaginary", "new_state_scales", "new_state_shift"):
+            yield from fault(self, per_channel(getattr(self, name), states, name))
+        yield from verify_variables(self, channels, units)
 
 
 class Dense1D(NeuralLayer, name="akida2.dense1d"):

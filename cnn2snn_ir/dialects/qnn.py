@@ -461,6 +461,7 @@ class BlockKind(StrEnum):
     BUFFER_TEMP_CONV = "buffer_temp_conv"
     DEPTHWISE_BUFFER_TEMP_CONV = "depthwise_buffer_temp_conv"
     FIFO_PUSH = "fifo_push"
+    STATEFUL_RECURRENT = "stateful_recurrent"
     DENSE1D = "dense1d"
     ADD = "add"
     CONCATENATE = "concatenate"
@@ -468,8 +469,11 @@ class BlockKind(StrEnum):
     DEQUANTIZER = "dequantizer"
 
 
-class Block(Op, name="qnn.block"):
-    """Ops that one hardware layer computes together; uses values from around it, returns one."""
+class Block(Op, name="qnn.block", results=None):
+    """Ops that one hardware layer computes together; uses values from around it.
+
+    It returns the layer's output, and behind that what a recurrence hands to its next call.
+    """
 
     kind: BlockKind = attr("The hardware layer.")
     layer: str = attr("Name of the block's main source layer.")
@@ -477,9 +481,9 @@ class Block(Op, name="qnn.block"):
 
     def infer(self) -> tuple[TensorType, ...]:
         last = self.body.last
-        if not isinstance(last, Return) or len(last.operands) != 1:
-            raise ValueError("needs a body that returns one value")
-        return (last.operands[0].type,)
+        if not isinstance(last, Return) or not last.operands:
+            raise ValueError("needs a body that returns something")
+        return tuple(value.type for value in last.operands)
 
     def verify(self) -> Iterator[Diagnostic]:
         yield from missing_return(self, self.body)

@@ -112,7 +112,8 @@ class Op(Fielded):
 
     op_name: ClassVar[str] = ""
     fields: ClassVar[tuple[Field, ...]] = ()
-    result_count: ClassVar[int] = 1
+    result_count: ClassVar[int | None] = 1
+    """None where the fields tell how many."""
     pure: ClassVar[bool] = True
     """False for ops that must stay although nobody uses their results (inputs, returns)."""
 
@@ -125,7 +126,9 @@ class Op(Fielded):
 
     _kw_only: ClassVar[bool] = False
 
-    def __init_subclass__(cls, *, name: str = "", results: int = 1, pure: bool = True, kw_only: bool = False) -> None:
+    def __init_subclass__(
+        cls, *, name: str = "", results: int | None = 1, pure: bool = True, kw_only: bool = False
+    ) -> None:
         """Build the field table; `name` is empty for abstract bases, whose fields may be keyword-only."""
         cls._kw_only = kw_only
         if not name:

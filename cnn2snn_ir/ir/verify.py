@@ -97,7 +97,7 @@ def _arity(op: Op) -> Iterator[Diagnostic]:
     if len(op.operands) < single or (len(op.operands) > single and not variadic):
         allowed = f"{'at least ' if variadic else ''}{single}"
         yield _fault("IR-ARITY", op, "wrong number of operands", str(len(op.operands)), allowed)
-    if len(op.results) != op.result_count:
+    if op.result_count is not None and len(op.results) != op.result_count:
         yield _fault("IR-ARITY", op, "wrong number of results", str(len(op.results)), str(op.result_count))
     if len(op.regions) != regions:
         yield _fault("IR-ARITY", op, "wrong number of regions", str(len(op.regions)), str(regions))
@@ -125,6 +125,9 @@ def _types(op: Op) -> Iterator[Diagnostic]:
         inferred = op.infer()
     except ValueError as error:
         yield _fault("IR-TYPE", op, str(error))
+        return
+    if len(inferred) != len(op.results):
+        yield _fault("IR-ARITY", op, "wrong number of results", str(len(op.results)), str(len(inferred)))
         return
     for result, expected in zip(op.results, inferred, strict=True):
         if result.type != expected:

@@ -16,6 +16,7 @@ from cnn2snn_ir.reference.arithmetic import (
     convolve_transposed_depthwise,
     dot,
     max_pool,
+    recur,
     saturate,
     shift_round,
     values,
@@ -139,6 +140,17 @@ def depthwise_buffer_temp_conv(op: akida2.DepthwiseBufferTempConv, x: Ints, fifo
 @meaning_of(akida2.FifoPush)
 def fifo_push(op: akida2.FifoPush, fifo: Ints, x: Ints) -> Ints:
     return window(fifo, x)[:, :, :, 1:]
+
+
+@meaning_of(akida2.StatefulRecurrent)
+def stateful_recurrent(op: akida2.StatefulRecurrent, x: Ints, real: Ints, imaginary: Ints) -> tuple[Ints, Ints, Ints]:
+    projected = saturate(dot(align(op, x), op.in_weights.int64), op.acc)
+    product = saturate(projected * values(op.new_state_scales, 1), op.state_acc)
+    u = saturate(shift_round(product, values(op.new_state_shift)), op.state_acc)
+    a = (op.a_real.int64, op.a_imaginary.int64)
+    states, real, imaginary = recur(u[:, 0], (real, imaginary), a, op.state_shift, op.state_acc, op.state)
+    picked = states[:, None, op.subsample - 1 :: op.subsample, :, op.part]
+    return output(op, activate(op, with_bias(op, dot(picked, op.weights.int64)))), real, imaginary
 
 
 @meaning_of(akida2.Dense1D)

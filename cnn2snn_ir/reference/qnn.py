@@ -14,6 +14,7 @@ from cnn2snn_ir.reference.arithmetic import (
     convolve_transposed_depthwise,
     dot,
     max_pool,
+    recur,
     round_half_even,
     saturate,
     shift_round,
@@ -144,16 +145,5 @@ def take_slice(op: qnn.Slice, x: Ints) -> Ints:
 
 @meaning_of(qnn.Recurrence)
 def recurrence(op: qnn.Recurrence, x: Ints, real: Ints, imaginary: Ints) -> tuple[Ints, Ints, Ints]:
-    a_real, a_imaginary, shift = op.a_real.int64, op.a_imaginary.int64, np.asarray(op.shift, np.int64)
-
-    def times(state: Ints, factor: Ints) -> Ints:
-        return saturate(state * factor, op.acc)
-
-    steps: list[Ints] = []
-    for u in np.moveaxis(x, 1, 0):
-        turned = saturate(times(real, a_real) - times(imaginary, a_imaginary), op.acc)
-        crossed = saturate(times(real, a_imaginary) + times(imaginary, a_real), op.acc)
-        real = saturate(shift_round(saturate(turned + u, op.acc), shift), op.to)
-        imaginary = saturate(shift_round(crossed, shift), op.to)
-        steps.append(np.stack([real, imaginary], axis=-1))
-    return np.stack(steps, axis=1), real, imaginary
+    a = (op.a_real.int64, op.a_imaginary.int64)
+    return recur(x, (real, imaginary), a, op.shift, op.acc, op.to)

@@ -7,13 +7,15 @@ from itertools import dropwhile
 from typing import Any
 
 from cnn2snn_ir.analysis.interval import Range, constant_integers
-from cnn2snn_ir.dialects import akida2, builtin, qnn
+from cnn2snn_ir.dialects import builtin, qnn
 from cnn2snn_ir.dialects.geometry import Padding
 from cnn2snn_ir.dialects.qnn import BlockKind
 from cnn2snn_ir.ir import ElementType, Op, Value
 from cnn2snn_ir.passes.fuse_blocks import is_window
+from cnn2snn_ir.passes.recurrences import projects, surroundings
 
 CONVOLUTIONS = (qnn.Conv2D, qnn.DepthwiseConv2D)
+FRAMES_READ = (BlockKind.BUFFER_TEMP_CONV, BlockKind.DEPTHWISE_BUFFER_TEMP_CONV)
 
 
 def inside(block: qnn.Block, kind: type[Op] | tuple[type[Op], ...]) -> Any:
@@ -36,7 +38,10 @@ def kernel(op: Any) -> tuple[int, int]:
 
 
 def input_rank(op: builtin.Input) -> str:
-    return unless(len(op.shape) in (1, 3), f"samples of shape {list(op.shape)}")
+    module = op.graph.owner if op.graph is not None else None
+    recurrent = module is not None and any(isinstance(other, qnn.Recurrence) for other in module.walk())
+    ranks = (1, 2, 3) if recurrent else (1, 3)
+    return unless(len(op.shape) in ranks, f"samples of shape {list(op.shape)}")
 
 
 def output_count(op: builtin.Module) -> str:
@@ -44,8 +49,37 @@ def output_count(op: builtin.Module) -> str:
 
 
 def memory(op: builtin.State) -> str:
-    windows = all(isinstance(user, (qnn.Concat, qnn.Block, akida2.FifoPush)) for user in op.result.users)
-    return unless(windows, f"the memory {op.sym_name}")
+    layers = (qnn.Concat, qnn.Recurrence, qnn.Block)
+    return unless(all(isinstance(user, layers) for user in op.result.users), f"the memory {op.sym_name}")
+
+
+def projections(op: qnn.Recurrence) -> str:
+    fused_without = isinstance(op.x.owner, qnn.Block)  # it was told before blocks were formed
+    return "" if fused_without else surroundings(op).missing
+
+
+def one_buffer(op: qnn.Recurrence) -> str:
+    """What rescales the inputs of a recurrence saturates as the recurrence itself does."""
+    before = [o for o in surroundings(op).ops if isinstance(o, (qnn.Requantize, qnn.Shift, qnn.Scale))]
+    widths = {str(o.buffer) for o in before if isinstance(o, qnn.Requantize)} | {str(o.to) for o in before}
+    return unless(widths <= {str(op.acc)}, f"{', '.join(sorted(widths))} and {op.acc}")
+
+
+def state_channels(op: qnn.Recurrence) -> str:
+    states = op.x.type.channels
+    return unless(states <= 256 and states.bit_count() == 1, f"{states}")
+
+
+def state_steps(op: qnn.Recurrence) -> str:
+    steps = next((o.step for o in surroundings(op).ops if isinstance(o, qnn.Slice)), 1)
+    return unless(steps <= 4, f"one of {steps}")
+
+
+def recurrent_layers(op: builtin.Module) -> str:
+    states = [inner.x.type.channels for inner in op.body.walk() if isinstance(inner, qnn.Recurrence)]
+    if len(states) > 8:
+        return f"{len(states)} layers"
+    return unless(len(set(states)) <= 1, f"states of {', '.join(map(str, states))} channels")
 
 
 def float_before_integers(op: Op) -> str:
@@ -107,6 +141,9 @@ def fused_separable(op: qnn.Conv2D) -> str:
 
 def flat_dense_input(op: qnn.Dense) -> str:
     shape = op.x.type.per_sample
+    fused = op.graph is not None and isinstance(op.graph.owner, qnn.Block)  # it was told before
+    if fused or projects(op):
+        return ""
     return unless(all(d == 1 for d in shape[:-1]), f"samples of shape {list(shape)}")
 
 
@@ -187,11 +224,7 @@ def depthwise_average(block: qnn.Block) -> str:
 
 def over_time(block: qnn.Block) -> bool:
     """True for layers that read or write a FIFO of frames."""
-    return block.kind in (
-        BlockKind.BUFFER_TEMP_CONV,
-        BlockKind.DEPTHWISE_BUFFER_TEMP_CONV,
-        BlockKind.FIFO_PUSH,
-    )
+    return block.kind in (*FRAMES_READ, BlockKind.FIFO_PUSH)
 
 
 def block_reshape(block: qnn.Block) -> str:
@@ -293,6 +326,12 @@ def table_after_pooling(block: qnn.Block) -> str:
     return unless(not both, "max pooling before it")
 
 
+def mapped_frames(block: qnn.Block) -> str:
+    window = inside(block, qnn.Concat) if block.kind in FRAMES_READ else None
+    frames = 0 if window is None else window.result.type.shape[3]
+    return unless(frames in (0, *range(2, 11)), f"{frames} frames")
+
+
 def depthwise_stride(block: qnn.Block) -> str:
     conv = inside(block, qnn.DepthwiseConv2D)
     large = conv is not None and max(conv.strides) > 1 and max(kernel(conv)) > 3
@@ -308,10 +347,11 @@ def twins(block: qnn.Block) -> str:
 
 
 def fan_out(block: qnn.Block) -> str:
-    if block.result.type.rank != 4:
+    result = block.results[0]
+    if result.type.rank != 4:
         return ""
-    graphs = {user.graph for user in block.result.users if user.graph is not block.graph}
-    others = [user for user in block.result.users if user.graph is block.graph and not isinstance(user, builtin.Return)]
+    graphs = {user.graph for user in result.users if user.graph is not block.graph}
+    others = [user for user in result.users if user.graph is block.graph and not isinstance(user, builtin.Return)]
     count = len(graphs) + len(others)
     return unless(count <= 2, f"{count} layers")
 
@@ -319,4 +359,5 @@ def fan_out(block: qnn.Block) -> str:
 def left_over(op: Op) -> str:
     """An op outside of all blocks is one that no layer takes."""
     outside = op.graph is not None and isinstance(op.graph.owner, builtin.Module)
-    return unless(not outside, f"{op.op_name} on its own")
+    told = isinstance(op, qnn.Recurrence) or projects(op)
+    return unless(not outside or told, f"{op.op_name} on its own")

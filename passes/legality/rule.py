@@ -18,6 +18,7 @@ Predicate = Callable[[Any], str]
 
 CONVERTER = "block rules of cnn2snn 2.19.3 (Apache-2.0), restated"
 GUIDE = "BrainChip user guide, Akida 2.0 hardware constraints"
+PICO = "BrainChip user guide, Akida Pico constraints"
 SANITIZER = "what QuantizeML 1.2.5 (Apache-2.0) rewrites for the hardware, restated"
 
 

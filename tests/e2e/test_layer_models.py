@@ -24,7 +24,7 @@ ROUNDED_BY_KERAS = {"convnet_f_i8": {"sep1"}, "rec": {"s0", "e0", "p1"}}
 
 REFUSED = {
     "btc_888": {"AK2-INPUT-03"},
-    "rec": {"AK2-STATE-01", "AK2-MODEL-02", "AK2-DENSE-01"},
+    "rec": {"AK2-STATE-02"},
     "convnet_f_i8": {"AK2-CONV-05"},
     "convnet_888_pt": {"AK2-CONV-05"},
     "convnet_w2a2": {"AK2-CONV-04", "AK2-CONV-05"},

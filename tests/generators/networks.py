@@ -82,6 +82,25 @@ class Builder:
         op = qnn.Dequantize(x, Tensor.of(np.asarray(5), si(16), "frac_bits"), scale)
         return self.emit(op, name, "Dequantizer")
 
+    def recurrence(
+        self, x: Value, name: str, units: int, states: int = 4, subsample: int = 1, bias: bool = False, part: int = 0
+    ) -> Value:
+        """Projection, recurrence with its memory, projection: the accumulator of the last."""
+        into = self.constant((x.type.channels, states), si(8), f"{name}_in/kernel")
+        u = self.emit(qnn.Dense(x, into), f"{name}_in", "QuantizedStatefulProjection")
+        u = self.bias(u, f"{name}_in") if bias else u
+        u = self.emit(qnn.Scale(u, self.by_channel(u, ui(8), f"{name}/scale", 128, 255), si(32)))
+        u = self.emit(qnn.Shift(u, self.by_channel(u, si(8), f"{name}/shift", -1, 1), si(32)))
+        before = [self.emit(builtin.State(f"{name}/{p}", (states,), si(16))) for p in ("real", "imaginary")]
+        a = [self.constant((states,), si(16), f"{name}/A_{p}", -20000, 20000) for p in ("real", "imag")]
+        op = qnn.Recurrence(u, *before, *a, shift=-15)
+        x = self.emit(op, name, "QuantizedStatefulRecurrent")
+        for memory, after in zip(before, op.results[1:], strict=True):
+            self.graph.append(builtin.Store(after, memory.owner.sym_name))
+        x = self.emit(qnn.Take(x, part, 3))
+        x = x if subsample == 1 else self.emit(qnn.Slice(x, 1, subsample - 1, subsample))
+        return self.dense(x, f"{name}_out", units)
+
     def finish(self, *values: Value) -> builtin.Module:
         self.graph.append(builtin.Return(values))
         return builtin.Module("net", self.graph)
@@ -103,6 +122,16 @@ def everything(seed: int = 0) -> builtin.Module:
     y = b.dense(y, "classes", 5, 4)
     y = b.emit(nn.Softmax(b.dequantize(y), 1), "softmax", "Softmax")
     return b.finish(y)
+
+
+def recurrent(**options) -> builtin.Module:
+    """Two recurrences of four states each over eight steps of three channels."""
+    b = Builder()
+    x = b.input((8, 3), si(16))
+    x = b.requantize(
+        b.relu(b.recurrence(x, "first", 5, **({"subsample": 2} | options)), bounded=False), "between", right=22
+    )
+    return b.finish(b.dequantize(b.recurrence(x, "second", 2)))
 
 
 # ---- random networks ----------------------------------------------------------------------------------------

@@ -88,7 +88,9 @@ def ops(draw, visible: list[Value], names: set[str], depth: int):
         operands += [draw(st.sampled_from(visible)) for _ in range(count)]
     attributes = {f.name: draw(of_field(f)) for f in op_class.fields if f.role is Role.ATTR}
     regions = [draw(graphs(list(visible), names, depth + 1)) for f in op_class.fields if f.role is Role.REGION]
-    result_types = [draw(types) for _ in range(op_class.result_count)]
+    result_types = [
+        draw(types) for _ in range(draw(st.integers(1, 3)) if op_class.result_count is None else op_class.result_count)
+    ]
     op = op_class.build(operands, attributes, regions, result_types, loc=draw(locations), annotations=draw(annotations))
     for value in op.results:
         wanted = draw(st.none() | texts)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from generators.networks import Builder, everything
+from generators.networks import Builder, everything, recurrent
 
 from cnn2snn_ir.dialects import akida2, builtin, qnn
 from cnn2snn_ir.dialects.geometry import Padding
@@ -343,6 +343,18 @@ def rectified_before_the_bias(module):
 # ---- bugs of the conversion ---------------------------------------------------------------------------------
 
 
+def swapped_parts_of_a(module):
+    op = find(module, akida2.StatefulRecurrent, lambda op: True)
+    op.a_real, op.a_imaginary = op.a_imaginary, op.a_real
+
+
+def memory_swapped(module):
+    first, second = [op for op in module.body if isinstance(op, builtin.Store)][:2]
+    real, imaginary = first.value, second.value
+    first.set_operands([imaginary])
+    second.set_operands([real])
+
+
 def conversion(bug, network=everything):
     """A bug in the layers that a correct conversion made."""
     return Kill(bug, network, TO_BLOCKS, ConvertToAkida2())
@@ -451,6 +463,12 @@ KILLS = {
     "padding value not converted": conversion(assign(akida2.InputConv2D, padding_value=None), padded),
     "zero point not converted": conversion(assign(akida2.Quantizer, zero_points=None), float_input),
     "dense rows in the wrong order": conversion(change(akida2.Dense1D, "weights", swapped_flatten), flattened),
+    "real and imaginary part of A swapped": conversion(swapped_parts_of_a, recurrent),
+    "the other part of the state": conversion(assign(akida2.StatefulRecurrent, part=1), recurrent),
+    "shift of the new state": conversion(
+        change(akida2.StatefulRecurrent, "new_state_shift", lambda s: s - 1), recurrent
+    ),
+    "parts of the memory swapped": conversion(memory_swapped, recurrent),
 }  # fmt: skip
 
 
@@ -483,13 +501,13 @@ def test_the_fault_names_pass_value_and_both_numbers(faults, name):
     (diagnostic,) = faults[name].diagnostics
     assert diagnostic.code == "PASS-VALIDATE"
     assert diagnostic.where == "planted on builtin.module"
-    assert re.match(r"(%\w+|output \d) changes, and the pass promises exact", diagnostic.message)
+    assert re.match(r"(%\w+|output \d|memory [\w/]+) changes, and the pass promises exact", diagnostic.message)
     numbers = re.match(r"(\S+) after, (\S+) before, at \[[\d, ]*\] of input \d", diagnostic.found)
     assert numbers
     assert float(numbers[1]) != float(numbers[2])
 
 
-@pytest.mark.parametrize("network", [everything, padded, few_levels, flattened, float_input, wide_range])
+@pytest.mark.parametrize("network", [everything, padded, few_levels, flattened, float_input, wide_range, recurrent])
 def test_the_real_pipelines_pass_the_same_validation(network):
     PassManager(parse_pipeline("akida2-default"), [ValidateEach(2)]).run(network())
     PassManager(parse_pipeline("fold-scales, fold-thresholds"), [ValidateEach(2)]).run(network())

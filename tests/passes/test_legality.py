@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from generators.networks import Builder, everything
+from generators.networks import Builder, everything, recurrent
 
 from cnn2snn_ir.diagnostics import CompileError, Diagnostics, Severity
 from cnn2snn_ir.dialects import builtin, nn, qnn
@@ -190,11 +190,39 @@ def huge_dense():
     return b.finish(b.dense(b.emit(qnn.Reshape(x, (20 * 20 * 8,)), "flat"), "dense", 2))
 
 
+def recurrence_of_another_width():
+    """The product in front of a recurrence saturates earlier than the recurrence does."""
+    module = recurrent()
+    product = next(op for op in module.body if isinstance(op, qnn.Scale))
+    product.to, product.result.type = si(31), product.result.type.with_element(si(31))
+    return module
+
+
+def one_recurrence(**options):
+    b = Builder()
+    return b.finish(b.recurrence(b.input((8, 3), si(8)), "only", 5, **options))
+
+
+def frames(count):
+    """A convolution over time."""
+    b = Builder()
+    x = image(b)
+    newest = b.emit(qnn.Reshape(x, (12, 12, 1, 8)))
+    before = b.emit(builtin.State("fifo", (12, 12, count - 1, 8), si(8)))
+    window = b.emit(qnn.Concat((before, newest), 3))
+    b.graph.append(builtin.Store(b.emit(qnn.Slice(window, 3, 1)), "fifo"))
+    flat = b.emit(qnn.Reshape(window, (12, 12, 8 * count)))
+    y = b.conv(flat, "btc", 4, (1, 1), padding=Padding.VALID)
+    return b.finish(b.requantize(b.relu(y), "out"))
+
+
 BREAKING = {
     "AK2-MODEL-01": two_inputs,
     "AK2-MODEL-02": rank_two_input,
     "AK2-MODEL-03": float_before_integers,
     "AK2-STATE-01": remembering,
+    "AK2-STATE-02": lambda: recurrent(bias=True),
+    "AK2-STATE-03": recurrence_of_another_width,
     "AK2-CONV-01": one_layer(kernel=(3, 5)),
     "AK2-CONV-02": one_layer(strides=(1, 2)),
     "AK2-CONV-03": one_layer(dilation=(2, 2)),
@@ -227,6 +255,10 @@ BREAKING = {
     "AK2-MAP-06": depthwise(kernel=(5, 5), strides=(2, 2)),
     "AK2-MAP-07": concat_with_itself,
     "AK2-MAP-08": three_branches,
+    "AK2-MAP-09": lambda: frames(11),
+    "AK2-MAP-10": lambda: one_recurrence(states=5),
+    "AK2-MAP-11": lambda: recurrent(subsample=8),
+    "AK2-MAP-12": lambda: recurrent(states=8),
 }
 
 
@@ -255,7 +287,19 @@ def test_a_network_that_breaks_the_rule(code):
 
 
 @pytest.mark.parametrize(
-    "network", [everything, pooled, one_layer(), depthwise(), concat, input_conv, transposed, table]
+    "network",
+    [
+        everything,
+        pooled,
+        one_layer(),
+        depthwise(),
+        concat,
+        input_conv,
+        transposed,
+        table,
+        recurrent,
+        lambda: frames(10),
+    ],
 )
 def test_networks_that_obey_all_rules(network):
     module = network()
