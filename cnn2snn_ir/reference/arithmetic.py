@@ -147,24 +147,31 @@ def max_pool(x: Ints, size: tuple[int, int], strides: tuple[int, int], padding: 
 
 
 def recur(
-    u: Ints, state: tuple[Ints, Ints], a: tuple[Ints, Ints], shift: int, acc: ElementType, to: ElementType
+    u: Ints,
+    state: tuple[Ints, Ints],
+    a: tuple[Ints, Ints],
+    shift: int,
+    acc: ElementType,
+    to: ElementType,
+    carried: Callable[[Ints], Ints] = lambda x: x,
+    rescale: Callable[[Ints, Ints], Ints] = shift_round,
 ) -> tuple[Ints, Ints, Ints]:
     """`s[t] = A · s[t-1] + u[t]` in complex integers, every product and sum saturated to `acc`, the state to `to`.
 
     `u` is [batch, time, channels], states [batch, channels], A one a channel.  Returns all states, real and imaginary
-    part on a new last dimension, and both parts of the last one.
+    part on a new last dimension, and both parts of the last one.  `carried` and `rescale` are for inexact carriers.
     """
     (real, imaginary), (a_real, a_imaginary), move = state, a, np.asarray(shift, np.int64)
 
-    def times(part: Ints, factor: Ints) -> Ints:
-        return saturate(part * factor, acc)
+    def kept(x: Ints) -> Ints:
+        return carried(saturate(x, acc))
 
     steps: list[Ints] = []
     for new in np.moveaxis(u, 1, 0):
-        turned = saturate(times(real, a_real) - times(imaginary, a_imaginary), acc)
-        crossed = saturate(times(real, a_imaginary) + times(imaginary, a_real), acc)
-        real = saturate(shift_round(saturate(turned + new, acc), move), to)
-        imaginary = saturate(shift_round(crossed, move), to)
+        turned = kept(kept(real * a_real) - kept(imaginary * a_imaginary))
+        crossed = kept(kept(real * a_imaginary) + kept(imaginary * a_real))
+        real = saturate(rescale(kept(turned + new), move), to)
+        imaginary = saturate(rescale(crossed, move), to)
         steps.append(np.stack([real, imaginary], axis=-1))
     return np.stack(steps, axis=1), real, imaginary
 

@@ -13,6 +13,7 @@ from cnn2snn_ir.ir import Graph, Op, Value
 from cnn2snn_ir.reference import akida2 as _akida2  # registers its semantics
 from cnn2snn_ir.reference import nn as _nn
 from cnn2snn_ir.reference import qnn as _qnn
+from cnn2snn_ir.reference.carriers import evaluate_carried
 from cnn2snn_ir.reference.semantics import TABLE, Array, carrier
 
 __all__ = ["evaluate_op", "run", "run_all"]
@@ -43,26 +44,33 @@ def run(
     inputs: Mapping[str, Array] | Array,
     observe: Observer | None = None,
     memory: Memory | None = None,
+    *,
+    float32_carriers: bool = False,
 ) -> tuple[Array, ...]:
     """The module's outputs for a batch.
 
     `inputs` is the array of the only input, batch first, or one array for each input by name.
     `observe(op, result)` is called after every op, with its first result.  `memory` is what the streams of the batch
-    remember; it is read and updated, and an empty one (or none) begins with zeros.
+    remember; it is read and updated, and an empty one (or none) begins with zeros.  With `float32_carriers` integers
+    beyond 2^24 are rounded as Keras rounds them (see `carriers.py`).
     """
     environment: dict[Value, Array] = {}
     for op in module.inputs:
         array = inputs[op.result.name or ""] if isinstance(inputs, Mapping) else inputs
         environment[op.result] = checked_input(op, array)
     batch = len(next(iter(environment.values()))) if environment else 1
-    machine = _Machine(environment, batch, {} if memory is None else memory, observe)
+    machine = _Machine(environment, batch, {} if memory is None else memory, observe, float32_carriers)
     outputs = machine.run(module.body)
     machine.memory.update(machine.stored)
     return outputs
 
 
 def run_all(
-    module: builtin.Module, inputs: Mapping[str, Array] | Array, memory: Memory | None = None
+    module: builtin.Module,
+    inputs: Mapping[str, Array] | Array,
+    memory: Memory | None = None,
+    *,
+    float32_carriers: bool = False,
 ) -> dict[str, Array]:
     """Every named intermediate result, by name."""
     results: dict[str, Array] = {}
@@ -71,7 +79,7 @@ def run_all(
         if (name := op.results[0].name) is not None:
             results[name] = array
 
-    run(module, inputs, observe, memory)
+    run(module, inputs, observe, memory, float32_carriers=float32_carriers)
     return results
 
 
@@ -104,6 +112,7 @@ class _Machine:
     batch: int
     memory: Memory
     observe: Observer | None
+    float32_carriers: bool
     stored: Memory = field(default_factory=dict)
 
     def run(self, graph: Graph) -> tuple[Array, ...]:
@@ -131,7 +140,8 @@ class _Machine:
             case qnn.Block():
                 return self.run(op.body)
             case _:
-                return evaluate(op, *(self.environment[v] for v in op.operands))
+                inputs = (self.environment[v] for v in op.operands)
+                return evaluate_carried(op, *inputs) if self.float32_carriers else evaluate(op, *inputs)
 
 
 def remembered(op: builtin.State, memory: Memory, streams: int) -> Array:
