@@ -229,6 +229,22 @@ def stateful_recurrent(parts: Parts) -> Op:
     )
 
 
+def pico_post_processing(parts: Parts) -> Op:
+    main = parts.first(qnn.Deviation)
+    quantizer = main.x.owner if main.x.owner in parts.ops else None
+    assert quantizer is None or isinstance(quantizer, qnn.Requantize)
+    target, _ = parts.alignment(main.target)
+    variables: dict[str, Any] = {}
+    if quantizer is not None:
+        variables = {
+            "input_scales": quantizer.mantissa,
+            "input_shift": quantizer.shift,
+            "buffer": quantizer.buffer,
+        }
+    x = quantizer.x if quantizer is not None else main.x
+    return akida2.PicoPostProcessing(x, target, main.threshold, acc=main.acc, to=main.to, **variables)
+
+
 def add(parts: Parts) -> Op:
     main = parts.first(qnn.Add)
     (a, a_shift), (b, b_shift) = parts.alignment(main.a), parts.alignment(main.b)
@@ -265,6 +281,7 @@ LOWERINGS: dict[BlockKind, Lowering] = {
     BlockKind.FIFO_PUSH: fifo_push,
     BlockKind.DENSE1D: dense1d,
     BlockKind.STATEFUL_RECURRENT: stateful_recurrent,
+    BlockKind.PICO_POST_PROCESSING: pico_post_processing,
     BlockKind.ADD: add,
     BlockKind.CONCATENATE: concatenate,
     BlockKind.QUANTIZER: quantizer,

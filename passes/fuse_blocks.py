@@ -79,6 +79,7 @@ AKIDA2_PATTERNS = (
     Pattern(qnn.Conv2DTranspose, BlockKind.CONV2D_TRANSPOSE, (qnn.Shift,), TRANSPOSED_STAGES),
     Pattern(qnn.DepthwiseConv2DTranspose, BlockKind.DEPTHWISE_CONV2D_TRANSPOSE, (qnn.Shift,), TRANSPOSED_STAGES),
     Pattern(qnn.Recurrence, BlockKind.STATEFUL_RECURRENT, (qnn.Shift,), DENSE_STAGES),
+    Pattern(qnn.Deviation, BlockKind.PICO_POST_PROCESSING, (qnn.Requantize,)),
     Pattern(qnn.Dense, BlockKind.DENSE1D, (qnn.Shift, qnn.Reshape), DENSE_STAGES),
     Pattern(qnn.Slice, BlockKind.FIFO_PUSH),
     Pattern(qnn.Add, BlockKind.ADD, (qnn.Shift,), ((qnn.Shift,),)),
@@ -88,7 +89,15 @@ AKIDA2_PATTERNS = (
 )
 """Source: the block patterns of cnn2snn 2.19.3 for Akida 2 (Apache-2.0), restated in terms of `qnn` ops."""
 
+GREEDY: tuple[type[Op], ...] = (qnn.Deviation, qnn.Recurrence)
+"""What takes its ops before other layers can: its quantizer, or its projections."""
+
 PATTERNS = {AkidaVersion.v2: AKIDA2_PATTERNS}
+
+
+def turn(op: Op) -> int:
+    """When the block of an op is formed: the greedy ones first."""
+    return GREEDY.index(type(op)) if type(op) in GREEDY else len(GREEDY)
 
 
 def grow(main: Op, pattern: Pattern, rewriter: Rewriter) -> list[Op]:
@@ -158,7 +167,7 @@ def is_output(op: Op) -> bool:
 
 def only_user(value: Value, stage: Stage, rewriter: Rewriter) -> Op | None:
     """The op of the stage that uses `value`, if it is its only user."""
-    matching = [user for user in value.users if isinstance(user, stage)]
+    matching = [user for user in value.users if isinstance(user, stage) and user.graph is value.owner.graph]
     if not matching or (isinstance(matching[0], qnn.Shift) and not is_output(matching[0])):
         return None
     if len(value.uses) > 1:
@@ -243,9 +252,7 @@ class FuseBlocks(Pass):
         changed = False
         for graph in op.regions:
             part_windows(graph)
-            for main in sorted(
-                graph, key=lambda op: not isinstance(op, qnn.Recurrence)
-            ):  # which take their projections
+            for main in sorted(graph, key=turn):
                 pattern = patterns.get(type(main))
                 if main.graph is not graph or pattern is None or is_window(main):  # which its reader takes
                     continue

@@ -173,6 +173,11 @@ def relu(op: qnn.ReLU, x: Range) -> Range:
     return positive if op.max is None else positive.below(constant_integers(op.max) * 2 ** constant_integers(op.shift))
 
 
+@transfer_of(qnn.Deviation, akida2.PicoPostProcessing)
+def deviation(op: qnn.Deviation | akida2.PicoPostProcessing, *operands: Range) -> Range:
+    return Range.of(0, 1).saturate(op.to)
+
+
 @transfer_of(qnn.SumPool)
 def sum_pool(op: qnn.SumPool, x: Range) -> Range:
     _, rows, columns, _ = op.x.type.shape

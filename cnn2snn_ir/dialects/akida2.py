@@ -368,6 +368,33 @@ class StatefulRecurrent(NeuralLayer, name="akida2.stateful_recurrent", results=3
         yield from verify_variables(self, channels, units)
 
 
+class PicoPostProcessing(Op, name="akida2.pico_post_processing"):
+    """Whether a prediction is far from its target, for each channel; time is the width of the maps.
+
+    p = floor(x · input_scales · 2^input_shift + 1/2)          product saturated to `buffer`, p to `acc`
+    y = floor(mean over time of |p - target|) >= threshold     differences and absolute values saturated to `acc`
+    """
+
+    x: Value = operand("Prediction, a map [batch, 1, time, channels].")
+    target: Value = operand("What it is compared with, of the same shape.")
+    threshold: int = attr("The smallest mean that counts as far.")
+    input_scales: Tensor | None = attr("Unsigned mantissa of the prediction's scale; none is 1.", default=None)
+    input_shift: Tensor | None = attr("Left shift after that product, negative to the right.", default=None)
+    buffer: ElementType = attr("Buffer of the product.", default=si(45))
+    acc: ElementType = attr("Element type of the differences.", default=si(16))
+    to: ElementType = attr("Element type of the result.", default=si(2))
+
+    def infer(self) -> tuple[TensorType, ...]:
+        batch, height, _, channels = need_rank(self.x, 4).shape
+        if height != 1 or self.target.type.shape != self.x.type.shape:
+            raise ValueError(f"needs maps of height 1 and one shape, found {self.x.type} and {self.target.type}")
+        return (TensorType((batch, 1, 1, channels), self.to),)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        for name in ("input_scales", "input_shift"):
+            yield from fault(self, per_channel(getattr(self, name), self.x.type.channels, name))
+
+
 class Dense1D(NeuralLayer, name="akida2.dense1d"):
     """Matrix product with the whole sample, flattened row-major."""
 

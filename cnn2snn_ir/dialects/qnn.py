@@ -450,6 +450,25 @@ class Recurrence(Op, name="qnn.recurrence", results=3):
         yield from fault(self, per_channel(self.a_imaginary, channels, "a_imaginary"))
 
 
+class Deviation(Op, name="qnn.deviation"):
+    """Whether a prediction is far from its target: `floor(mean over time of |x - target|) >= threshold`, as 0 or 1.
+
+    The difference and its absolute value saturate to `acc`.
+    """
+
+    x: Value = operand("Prediction [batch, time, channels].")
+    target: Value = operand("What it is compared with, of the same shape.")
+    threshold: int = attr("The smallest mean that counts as far.")
+    to: ElementType = attr("Element type of the result.", default=si(2))
+    acc: ElementType = attr("Element type of the differences.", default=si(16))
+
+    def infer(self) -> tuple[TensorType, ...]:
+        batch, _, channels = need_rank(self.x, 3).shape
+        if self.target.type.shape != self.x.type.shape:
+            raise ValueError(f"needs a target of one shape, found {self.x.type} and {self.target.type}")
+        return (TensorType((batch, channels), self.to),)
+
+
 class BlockKind(StrEnum):
     """The hardware layer that a block becomes."""
 
@@ -462,6 +481,7 @@ class BlockKind(StrEnum):
     DEPTHWISE_BUFFER_TEMP_CONV = "depthwise_buffer_temp_conv"
     FIFO_PUSH = "fifo_push"
     STATEFUL_RECURRENT = "stateful_recurrent"
+    PICO_POST_PROCESSING = "pico_post_processing"
     DENSE1D = "dense1d"
     ADD = "add"
     CONCATENATE = "concatenate"

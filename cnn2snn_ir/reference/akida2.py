@@ -14,6 +14,7 @@ from cnn2snn_ir.reference.arithmetic import (
     convolve_depthwise,
     convolve_transposed,
     convolve_transposed_depthwise,
+    deviates,
     dot,
     max_pool,
     recur,
@@ -151,6 +152,13 @@ def stateful_recurrent(op: akida2.StatefulRecurrent, x: Ints, real: Ints, imagin
     states, real, imaginary = recur(u[:, 0], (real, imaginary), a, op.state_shift, op.state_acc, op.state)
     picked = states[:, None, op.subsample - 1 :: op.subsample, :, op.part]
     return output(op, activate(op, with_bias(op, dot(picked, op.weights.int64)))), real, imaginary
+
+
+@meaning_of(akida2.PicoPostProcessing)
+def pico_post_processing(op: akida2.PicoPostProcessing, x: Ints, target: Ints) -> Ints:
+    product = saturate(x * values(op.input_scales, 1), op.buffer)
+    prediction = saturate(shift_round(product, values(op.input_shift)), op.acc)
+    return saturate(deviates(prediction, target, 2, op.acc, op.threshold), op.to)
 
 
 @meaning_of(akida2.Dense1D)

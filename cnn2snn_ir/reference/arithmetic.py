@@ -176,6 +176,13 @@ def recur(
     return np.stack(steps, axis=1), real, imaginary
 
 
+def deviates(x: Ints, target: Ints, axis: int, acc: ElementType, threshold: int) -> Ints:
+    """1 where the floor of the mean of `|x - target|` along an axis reaches the threshold; the axis keeps size 1."""
+    apart = saturate(np.abs(saturate(x - target, acc)), acc)
+    reached: Ints = (apart.sum(axis=axis, keepdims=True) // x.shape[axis] >= threshold).astype(np.int64)
+    return reached
+
+
 def round_half_even(x: Array, frac_bits: Ints) -> Ints:
     """`round(x · 2^frac_bits)` of float32 values, ties to even; the scaling is exact in float64.
 

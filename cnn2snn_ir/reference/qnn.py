@@ -12,6 +12,7 @@ from cnn2snn_ir.reference.arithmetic import (
     convolve_depthwise,
     convolve_transposed,
     convolve_transposed_depthwise,
+    deviates,
     dot,
     max_pool,
     recur,
@@ -147,3 +148,8 @@ def take_slice(op: qnn.Slice, x: Ints) -> Ints:
 def recurrence(op: qnn.Recurrence, x: Ints, real: Ints, imaginary: Ints) -> tuple[Ints, Ints, Ints]:
     a = (op.a_real.int64, op.a_imaginary.int64)
     return recur(x, (real, imaginary), a, op.shift, op.acc, op.to)
+
+
+@meaning_of(qnn.Deviation)
+def deviation(op: qnn.Deviation, x: Ints, target: Ints) -> Ints:
+    return saturate(deviates(x, target, 1, op.acc, op.threshold)[:, 0], op.to)

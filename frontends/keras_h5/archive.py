@@ -306,8 +306,16 @@ def inbound_names(nodes: Any) -> Iterator[str]:
     for node in nodes:
         if isinstance(node, dict):
             yield from histories(node.get("args", []))
+            yield from histories(list(node.get("kwargs", {}).values()))
         else:
-            yield from (str(entry[0]) for entry in node)
+            for entry in node:
+                yield str(entry[0])
+                yield from (str(v[0]) for v in (entry[3].values() if len(entry) > 3 else ()) if is_tensor(v))
+
+
+def is_tensor(argument: Any) -> bool:
+    """True for an argument of a Keras 2 call that is a tensor: `[layer, node, tensor]`."""
+    return isinstance(argument, list) and [type(v) for v in argument[:3]] == [str, int, int]
 
 
 def histories(value: Any) -> Iterator[str]:

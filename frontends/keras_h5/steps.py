@@ -87,18 +87,17 @@ def quantize_output(imp: Importer, record: LayerRecord, x: Tracked) -> Tracked:
     if x.value_bits <= value_bits:
         raise UnsupportedLayerError(f"its output quantizer of {value_bits} value bits is no narrower than its input")
     if x.scale is not None:
-        x = scale_output(imp, record, x, config)
+        x = scale_output(imp, x, np.asarray(weight(record, "output_quantizer/rescaling_rate"), F), config)
     range_max = np.asarray(weight(record, "output_quantizer/range_max"), F)
     element = integer_type(value_bits, unsigned=not signed and x.positive)
     shifted = imp.shift(x, frac_bits_for(value_bits, range_max), value_bits, element)
     return Tracked(shifted.value, value_bits, shifted.frac_bits, None, x.positive)
 
 
-def scale_output(imp: Importer, record: LayerRecord, x: Tracked, config: dict[str, Any]) -> Tracked:
-    """Multiply by the float scale as an integer mantissa; the product is fixed-point."""
+def scale_output(imp: Importer, x: Tracked, rate: Floats, config: dict[str, Any]) -> Tracked:
+    """Multiply by the float scale, times `rate`, as an integer mantissa; the product is fixed-point."""
     buffer_bits = int(config.get("buffer_bitwidth", DEFAULT_BUFFER_BITS))
     scale_bits = int(config.get("scale_bits", SCALE_BITS))
-    rate = np.asarray(weight(record, "output_quantizer/rescaling_rate"), F)
     mantissa, scale_frac_bits = quantize_scale(np.asarray(x.scale_or_one * rate, F), scale_bits)
     product = integer_type(buffer_bits)  # the buffer's width is taken as value bits, without the sign
     value = imp.emit(qnn.Scale(x.value, imp.constant(mantissa, ui(scale_bits), "scale"), product))

@@ -1,4 +1,4 @@
-"""QuantizeML's layers that remember: temporal convolutions over the last frames, and linear recurrences.
+"""QuantizeML's layers of time: convolutions over the last frames, linear recurrences, and what judges their results.
 
 Memory is explicit: `builtin.state` reads what the last call stored, `builtin.store` stores for the next.  Source of
 the rules: QuantizeML 1.2.5 (Apache-2.0), restated.
@@ -30,14 +30,19 @@ from cnn2snn_ir.frontends.keras_h5.steps import (
     condition,
     finish,
     quant_config,
+    scale_output,
     weight,
     weight_config,
 )
 from cnn2snn_ir.frontends.keras_h5.tracked import Tracked, integer_type
-from cnn2snn_ir.ir import Value, si, ui
+from cnn2snn_ir.ir import ElementType, Value, si, ui
 
 RECURRENT_SCALE_BITS = 8
 """A scaled input of a recurrence becomes fixed-point through a mantissa of so many bits."""
+
+
+PREDICTION_BITS, DECISION_SCALE_BITS, DECISION_BUFFER_BITS = 15, 16, 44
+"""Value bits of a prediction, bits of its scale, and at least so many bits of the buffer of their product."""
 
 
 # ---- temporal convolutions ----------------------------------------------------------------------------------------
@@ -160,3 +165,31 @@ def fixed_point_weights(values: Any, value_bits: int) -> tuple[Ints, int]:
     """Weights without a scale: integers and their fractional bits, one number for all."""
     frac_bits = frac_bits_for(value_bits, np.max(np.abs(values)).astype(F))
     return clip_bits(np.asarray(values, F) * power_of_two(frac_bits), value_bits), math.floor(float(frac_bits))
+
+
+# ---- decision -----------------------------------------------------------------------------------------------------
+
+
+@registered(TABLE, "QuantizedPicoPostProcessing")
+def pico_post_processing(imp: Importer, record: LayerRecord, inputs: list[Tracked]) -> Tracked:
+    """The prediction on the grid of its target, the integers of an input; both are compared in 16 bits."""
+    if len(inputs) != 2:
+        raise UnsupportedLayerError("it must read a prediction and a target", found=f"{len(inputs)} inputs")
+    x, target = inputs
+    element = integer_type(PREDICTION_BITS)
+    if not isinstance(target.value.owner, builtin.Input) or not within(target.value.type.element, element):
+        raise UnsupportedLayerError(
+            "its target must be a model input", found=str(target.value.type), allowed=f"integers of {element}"
+        )
+    if x.scale is not None:
+        buffer = max(DECISION_BUFFER_BITS, int(quant_config(record).get("buffer_bitwidth", 0)))
+        config = {"buffer_bitwidth": buffer, "scale_bits": DECISION_SCALE_BITS}
+        x = scale_output(imp, x, np.asarray(weight(record, "rescaling_rate"), F), config)
+    x = imp.shift(x, np.zeros((), F), PREDICTION_BITS, element)
+    op = qnn.Deviation(x.value, target.value, math.ceil(record.config["threshold"]), acc=element)
+    return Tracked(imp.emit(op), 1, np.zeros((), F), None, True)
+
+
+def within(narrow: ElementType, wide: ElementType) -> bool:
+    """True if one type holds all values of the other."""
+    return wide.lo <= narrow.lo and narrow.hi <= wide.hi

@@ -42,6 +42,7 @@ from cnn2snn_ir.passes.legality.akida2_predicates import (
     state_steps,
     table_after_pooling,
     table_size,
+    threshold_range,
     transposed_shape,
     twins,
     two_parts,
@@ -109,6 +110,15 @@ RULES: tuple[Rule, ...] = (
         CONVERTER,
         (qnn.Recurrence,),
         one_buffer,
+    ),
+    Rule(
+        "AK2-PICO-01",
+        "the threshold of a post-processing is a 16-bit number",
+        "0 to 65535",
+        "scale the model's input and the threshold down",
+        CONVERTER,
+        (qnn.Deviation,),
+        threshold_range,
     ),
     Rule(
         "AK2-CONV-01",

@@ -65,6 +65,10 @@ def one_buffer(op: qnn.Recurrence) -> str:
     return unless(widths <= {str(op.acc)}, f"{', '.join(sorted(widths))} and {op.acc}")
 
 
+def threshold_range(op: qnn.Deviation) -> str:
+    return unless(0 <= op.threshold < 1 << 16, f"{op.threshold}")
+
+
 def state_channels(op: qnn.Recurrence) -> str:
     states = op.x.type.channels
     return unless(states <= 256 and states.bit_count() == 1, f"{states}")

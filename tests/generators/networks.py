@@ -134,6 +134,17 @@ def recurrent(**options) -> builtin.Module:
     return b.finish(b.dequantize(b.recurrence(x, "second", 2)))
 
 
+def deciding(threshold: int = 16000) -> builtin.Module:
+    """A recurrence that predicts its own input, and whether it is far off."""
+    b = Builder()
+    target = b.input((8, 3), si(16))
+    x = b.recurrence(target, "only", 3)
+    x = b.emit(qnn.Scale(x, b.constant((3,), ui(16), "scale", 1 << 15), si(45)))
+    x = b.emit(qnn.Shift(x, b.constant((3,), si(8), "shift", -24, -23), si(16)))
+    x = b.emit(qnn.Deviation(x, target, threshold), "decision", "QuantizedPicoPostProcessing")
+    return b.finish(b.emit(qnn.Dequantize(x, Tensor.of(np.asarray(0), si(16), "frac_bits"), None), "dequantizer"))
+
+
 # ---- random networks ----------------------------------------------------------------------------------------
 
 BOOL = st.booleans()

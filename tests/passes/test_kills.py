@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from generators.networks import Builder, everything, recurrent
+from generators.networks import Builder, deciding, everything, recurrent
 
 from cnn2snn_ir.dialects import akida2, builtin, qnn
 from cnn2snn_ir.dialects.geometry import Padding
@@ -468,6 +468,8 @@ KILLS = {
     "shift of the new state": conversion(
         change(akida2.StatefulRecurrent, "new_state_shift", lambda s: s - 1), recurrent
     ),
+    "another threshold": conversion(assign(akida2.PicoPostProcessing, threshold=14000), deciding),
+    "the prediction as it is": conversion(assign(akida2.PicoPostProcessing, input_scales=None), deciding),
     "parts of the memory swapped": conversion(memory_swapped, recurrent),
 }  # fmt: skip
 
@@ -507,7 +509,9 @@ def test_the_fault_names_pass_value_and_both_numbers(faults, name):
     assert float(numbers[1]) != float(numbers[2])
 
 
-@pytest.mark.parametrize("network", [everything, padded, few_levels, flattened, float_input, wide_range, recurrent])
+@pytest.mark.parametrize(
+    "network", [everything, padded, few_levels, flattened, float_input, wide_range, recurrent, deciding]
+)
 def test_the_real_pipelines_pass_the_same_validation(network):
     PassManager(parse_pipeline("akida2-default"), [ValidateEach(2)]).run(network())
     PassManager(parse_pipeline("fold-scales, fold-thresholds"), [ValidateEach(2)]).run(network())

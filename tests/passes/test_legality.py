@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from generators.networks import Builder, everything, recurrent
+from generators.networks import Builder, deciding, everything, recurrent
 
 from cnn2snn_ir.diagnostics import CompileError, Diagnostics, Severity
 from cnn2snn_ir.dialects import builtin, nn, qnn
@@ -223,6 +223,7 @@ BREAKING = {
     "AK2-STATE-01": remembering,
     "AK2-STATE-02": lambda: recurrent(bias=True),
     "AK2-STATE-03": recurrence_of_another_width,
+    "AK2-PICO-01": lambda: deciding(1 << 16),
     "AK2-CONV-01": one_layer(kernel=(3, 5)),
     "AK2-CONV-02": one_layer(strides=(1, 2)),
     "AK2-CONV-03": one_layer(dilation=(2, 2)),
@@ -298,6 +299,7 @@ def test_a_network_that_breaks_the_rule(code):
         transposed,
         table,
         recurrent,
+        deciding,
         lambda: frames(10),
     ],
 )

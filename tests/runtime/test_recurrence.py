@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from generators.networks import recurrent
+from generators.networks import deciding, recurrent
 
 from cnn2snn_ir.backends.program import dumps, loads
 from cnn2snn_ir.dialects import akida2
@@ -56,3 +56,16 @@ def test_the_memory_is_the_streams_own():
 def test_all_constants_count_as_memory_of_the_chip():
     sizes = {layer.name: layer.weights_bytes for layer in Model(program()).layers}
     assert sizes["first_out"] == 3 * 4 + 4 * 5
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_decisions(backend):
+    module, converted = deciding(4000), deciding(4000)
+    PassManager(parse_pipeline("akida2-default")).run(converted)
+    model, expected, ours, seen = Model(loads(dumps(converted)), backend=backend), {}, {}, set()
+    assert any(isinstance(layer.op, akida2.PicoPostProcessing) for layer in model.layers)
+    for x in calls() // 3:
+        wanted = run_all(module, x, expected)["decision"]
+        assert np.array_equal(model.predict(x, memory=ours), wanted)
+        seen |= set(wanted.reshape(-1).tolist())
+    assert seen == {0, 1}
