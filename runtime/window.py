@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from cnn2snn_ir.dialects import akida2
+from cnn2snn_ir.analysis.layer_ranges import TEMPORAL
 from cnn2snn_ir.runtime.layer import Layer
 from cnn2snn_ir.runtime.storage import Array, Buffer, Layout
 
 
 def over_time(layer: Layer) -> bool:
     """True if the layer's input is a window."""
-    return isinstance(layer.op, akida2.BufferTempConv | akida2.DepthwiseBufferTempConv)
+    return isinstance(layer.op, TEMPORAL)
 
 
 def window(layer: Layer, samples: int, dtype: np.dtype[Any]) -> Buffer:
