@@ -122,7 +122,7 @@ class FloatGraph:
         """Transposed convolution with padding `same` and a kernel no smaller than the stride, and ReLU."""
         name = op.result.name
         before, after = (op.weights.array.shape[0] - op.stride) // 2, -(-(op.weights.array.shape[0] - op.stride) // 2)
-        scale = 0.02 * op.stride / np.sqrt(weights.size / weights.shape[1])
+        scale = 0.02 * op.stride / np.sqrt(weights.size / weights.shape[1] / group)
         parts = [x, self.weight(f"{name}_w", weights * scale), self.bias(op)]
         pads, strides = [before, before, after, after], [op.stride, op.stride]
         sums = {"strides": strides, "pads": pads, "group": group}
