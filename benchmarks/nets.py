@@ -10,17 +10,19 @@ import numpy as np
 from cnn2snn_ir.dialects import akida2, builtin
 from cnn2snn_ir.dialects.akida2 import Activation, Pool
 from cnn2snn_ir.dialects.geometry import Padding
-from cnn2snn_ir.ir import F32, Graph, Op, Tensor, Value, si, ui
+from cnn2snn_ir.ir import F32, ElementType, Graph, Op, Tensor, Value, si, ui
+
+UI8 = ui(8)
 
 
 class Net:
     """Grows a network layer by layer; every layer but the last is followed by a ReLU and 8-bit outputs."""
 
-    def __init__(self, name: str, shape: tuple[int, ...], seed: int = 0) -> None:
+    def __init__(self, name: str, shape: tuple[int, ...], element: ElementType = UI8, seed: int = 0) -> None:
         self.name = name
         self.rng = np.random.default_rng(seed)
         self.graph = Graph()
-        self.x = self._add(builtin.Input(shape, ui(8), name="input"))
+        self.x = self._add(builtin.Input(shape, element, name="input"))
         self.spread = 74.0  # standard deviation of a uniform byte
 
     def _add(self, op: Op) -> Value:
@@ -79,6 +81,60 @@ class Net:
         self.x = self._add(layer)
         return self
 
+    def depthwise_transposed(self, kernel: int = 3, stride: int = 2) -> Net:
+        """The same for each channel alone."""
+        channels = self.x.type.channels
+        variables = self._bias(channels) | self._output(channels, kernel * kernel / stride**2)
+        weights, name = self._weights(kernel, kernel, channels), f"depthwise_transposed_{len(self.graph)}"
+        layer = akida2.DepthwiseConv2DTranspose(self.x, weights, stride=stride, **variables, name=name)
+        self.x = self._add(layer)
+        return self
+
+    def swish(self, filters: int, kernel: int) -> Net:
+        """A convolution, and `x · sigmoid(x)` by a table of 2^11 values."""
+        channels = self.x.type.channels
+        weights, name = self._weights(kernel, kernel, channels, filters), f"swish_{len(self.graph)}"
+        index = np.arange(-1024, 1024) / 128
+        table = np.rint(index / (1 + np.exp(-index)) * 2**11).astype(np.int64)
+        scale = self._output(
+            filters, kernel * kernel * channels
+        )  # to 127, so 2^3 times as much to the ends of the table
+        variables = self._bias(filters) | {
+            "activation": Activation.LUT,
+            "lut_values": Tensor.of(table, si(16)),
+            "activation_scales": scale["output_scales"],
+            "activation_shift": Tensor.of(scale["output_shift"].int64 + 3, si(8)),
+            "output_shift": Tensor.of(-7, si(8)),
+            "to": si(8),
+        }
+        self.x = self._add(akida2.Conv2D(self.x, weights, **variables, name=name))
+        return self
+
+    def over_time(self, filters: int, frames: int) -> Net:
+        """A convolution over the last `frames` frames."""
+        fifo, inputs = self._fifo(frames), frames * self.x.type.channels
+        variables = self._bias(filters) | self._output(filters, inputs)
+        weights, name = self._weights(1, 1, inputs, filters), f"over_time_{len(self.graph)}"
+        self.x = self._add(akida2.BufferTempConv(self.x, fifo, weights, **variables, name=name))
+        return self
+
+    def depthwise_over_time(self, frames: int) -> Net:
+        """The same for each channel alone."""
+        fifo, channels = self._fifo(frames), self.x.type.channels
+        variables = self._bias(channels) | self._output(channels, frames)
+        weights, name = self._weights(frames, channels), f"depthwise_over_time_{len(self.graph)}"
+        self.x = self._add(akida2.DepthwiseBufferTempConv(self.x, fifo, weights, **variables, name=name))
+        return self
+
+    def _fifo(self, frames: int) -> Value:
+        """The frames before this one, which goes in."""
+        height, width, channels = self.x.type.per_sample
+        name = f"fifo_{len(self.graph)}"
+        fifo = self._add(builtin.State(name, (height, width, frames - 1, channels), self.x.type.element, name=name))
+        pushed = self._add(akida2.FifoPush(fifo, self.x, name=f"{name}/pushed"))
+        self.graph.append(builtin.Store(pushed, name))
+        return fifo
+
     def separable(self, filters: int, stride: int = 1, pool: Pool = Pool.NONE) -> Net:
         """Depthwise 3x3, then pointwise."""
         return self.depthwise(stride=stride).conv(filters, 1, pool=pool)
@@ -118,6 +174,10 @@ class Net:
     def finish(self) -> builtin.Module:
         """The last integers as floats."""
         self.x = self._add(akida2.Dequantizer(self.x, Tensor.of(np.float32(2**-16), F32), name="dequantizer"))
+        return self.module()
+
+    def module(self) -> builtin.Module:
+        """The last integers as they are."""
         self.graph.append(builtin.Return((self.x,)))
         return builtin.Module(self.name, self.graph)
 
@@ -170,6 +230,14 @@ def unet() -> builtin.Module:
     return net.transposed(16).concatenate(high).conv(16, 3).conv(16, 3).segment(4)
 
 
+def stream() -> builtin.Module:
+    """Convolutions over time and over space in turn, on frames of 32x32 events (Pei et al. 2024, `TENNs`)."""
+    net = Net("stream", (32, 32, 2)).conv(16, 3, first=True, stride=2)
+    for filters in (32, 64, 128):
+        net.depthwise_over_time(5).conv(filters, 1).depthwise(stride=2).over_time(filters, 3)
+    return net.conv(64, 3, pool=Pool.AVERAGE).classify(10)
+
+
 NETS: dict[str, Callable[[], builtin.Module]] = {
-    net.__name__: net for net in (ds_cnn, mnist, mobilenet, vgg, resnet, unet)
+    net.__name__: net for net in (ds_cnn, mnist, mobilenet, vgg, resnet, unet, stream)
 }

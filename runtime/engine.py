@@ -22,9 +22,10 @@ from cnn2snn_ir.analysis.ranges import value_ranges
 from cnn2snn_ir.diagnostics import Diagnostic, Diagnostics, fail
 from cnn2snn_ir.dialects import akida2, builtin
 from cnn2snn_ir.ir import Op, Value
-from cnn2snn_ir.reference.interpreter import Memory, checked_input, remembered
+from cnn2snn_ir.reference.interpreter import Memory
 from cnn2snn_ir.reference.semantics import TABLE
 from cnn2snn_ir.runtime.backend import Backend, Program
+from cnn2snn_ir.runtime.given import InputCheck, Inputs, checked, memory_of
 from cnn2snn_ir.runtime.layer import Layer, prepare
 from cnn2snn_ir.runtime.numpy_backend import BlasStep, NumpyBackend
 from cnn2snn_ir.runtime.parallel import single_threaded_blas
@@ -32,7 +33,6 @@ from cnn2snn_ir.runtime.step import Call, Step, shared_step
 from cnn2snn_ir.runtime.storage import NO_BORDER, Array, Border, Buffer, Layout, widest
 
 BackendName = Literal["auto", "numba", "numpy"]
-Inputs = Mapping[str, Array] | Array
 
 CHUNK_BYTES = 1 << 20
 """Memory of one chunk's largest layer, input and result: about the second-level cache of one core."""
@@ -92,10 +92,10 @@ class Engine:
         if not self._memory:
             return self._run(given, values, batch_size)
         memory = {} if memory is None else memory
-        before = [remembered(cell.state, memory, len(given[0])) for cell in self._memory]
+        before = [cell.recall(memory, len(given[0])) for cell in self._memory]
         stored = [cell.stored for cell in self._memory]
         results = self._run([*given, *before], [*values, *stored], batch_size)
-        memory.update(zip((cell.state.sym_name for cell in self._memory), results[len(values) :], strict=True))
+        memory.update(zip((cell.name for cell in self._memory), results[len(values) :], strict=True))
         return results[: len(values)]
 
     def _run(self, given: Sequence[Array], values: Sequence[Value], batch_size: int | None) -> tuple[Array, ...]:
@@ -201,20 +201,6 @@ def choose(name: BackendName) -> Backend:
         ) from error
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One memory: where a call reads it, and the value that it stores."""
-
-    state: builtin.State
-    stored: Value
-
-
-def memory_of(module: builtin.Module) -> list[Cell]:
-    """What the module remembers."""
-    stores = {op.sym_name: op.value for op in module.body if isinstance(op, builtin.Store)}
-    return [Cell(op, stores[op.sym_name]) for op in module.states]
-
-
 def executed(module: builtin.Module) -> Iterable[Op]:
     """The ops that compute something, in order."""
     given = builtin.Input | builtin.State | builtin.Store | builtin.Return
@@ -278,38 +264,3 @@ def chunk_size(module: builtin.Module, layouts: Mapping[Value, Layout]) -> int:
     """How many samples go through the network together."""
     sizes = [sum(layouts[v].sample_bytes for v in (*op.operands, *op.results)) for op in module.body]
     return int(np.clip(CHUNK_BYTES // max(1, *sizes), 1, MAX_CHUNK))
-
-
-class InputCheck:
-    """What an input must be; everything that does not depend on the batch is looked up once."""
-
-    def __init__(self, op: builtin.Input) -> None:
-        self.op = op
-        self.name = op.result.name or "input"
-        self.shape = op.shape
-        self.dtype = op.element.dtype
-        self.fills_dtype = op.element.bits == op.element.dtype.itemsize * 8
-
-    def __call__(self, array: Array) -> Array:
-        """The array, converted if need be; raises `CompileError` if it does not fit."""
-        array = np.asarray(array)
-        if self.fills_dtype and array.dtype == self.dtype and array.shape[1:] == self.shape:
-            return array
-        return checked_input(self.op, array)
-
-
-def checked(checks: Sequence[InputCheck], inputs: Inputs) -> list[Array]:
-    """The input arrays in order; raises `CompileError` if one is missing or does not fit."""
-    if isinstance(inputs, Mapping):
-        for check in checks:
-            if check.name not in inputs:
-                raise fail("RUN-INPUT-MISSING", "the model has an input that was not given", where=check.name)
-        arrays = [check(inputs[check.name]) for check in checks]
-    else:
-        arrays = [check(inputs) for check in checks]
-    if not arrays:
-        raise fail("RUN-NO-INPUT", "the model has no input")
-    if len(arrays) > 1 and len({len(array) for array in arrays}) != 1:
-        sizes = ", ".join(str(len(array)) for array in arrays)
-        raise fail("RUN-INPUT-BATCH", "the inputs have different numbers of samples", found=sizes)
-    return arrays

@@ -1,7 +1,8 @@
 """Akida 2 layers prepared for any fast kernel: weights the right way round, shifts folded, saturations proven.
 
-A dense layer becomes a convolution whose kernel is as large as the map, and a transposed convolution becomes one
-convolution for each of its phases, so the kernels know convolutions only.
+A dense layer becomes a convolution whose kernel is as large as the map, a transposed convolution becomes one
+convolution for each of its phases, and a convolution over time becomes one over the window of all its frames, so the
+kernels know convolutions only.
 """
 
 from __future__ import annotations
@@ -113,8 +114,7 @@ class Layer:
 def prepare(op: akida2.NeuralLayer, x: Range) -> tuple[Layer, ...]:
     """The prepared layers that compute `op` together, or none if only the reference semantics are certain to be exact.
 
-    That is so if `input_shift` can saturate, or if it applies to the input but not to a border of other than 0; and
-    for convolutions over time, which have no fast kernel.
+    That is so if `input_shift` can saturate, or if it applies to the input but not to a border of other than 0.
     """
     ranges = layer_ranges(op, x)
     if op.input_shift is not None and not ranges.aligned.within(op.acc):
@@ -129,6 +129,8 @@ def prepare(op: akida2.NeuralLayer, x: Range) -> tuple[Layer, ...]:
             return () if fill.any() and _shift(op.input_shift).any() else (_convolution(op, ranges, fill),)
         case akida2.ConvLayer():
             return (_convolution(op, ranges, ZERO),)
+        case akida2.BufferTempConv() | akida2.DepthwiseBufferTempConv():
+            return (_temporal(op, ranges),)
         case _:
             return ()
 
@@ -169,9 +171,21 @@ def _phases(op: akida2.TransposedLayer, ranges: LayerRanges) -> Iterator[Layer]:
         )
 
 
+def _temporal(op: akida2.BufferTempConv | akida2.DepthwiseBufferTempConv, ranges: LayerRanges) -> Layer:
+    """A convolution over the window, a map with a row for each position and a column for each frame."""
+    rows, columns, frames, channels = akida2.temporal_shape(op.x.type, op.fifo.type)
+    filters = op.weights.array.shape[3:]  # none if depthwise
+    weights = _aligned(op, op.weights.int64.reshape(1, frames, channels, *filters))
+    return Layer(op, weights, 1, NO_BORDER, ZERO, (rows * columns, 1), ranges, fold(op, ranges))
+
+
 def _aligned_weights(op: akida2.NeuralLayer) -> Ints:
     """The kernel as stored, times the left shift of its input."""
-    weights: Ints = op.attributes["weights"].int64  # type: ignore[union-attr]
+    return _aligned(op, op.attributes["weights"].int64)  # type: ignore[union-attr]
+
+
+def _aligned(op: akida2.NeuralLayer, weights: Ints) -> Ints:
+    """A kernel [height, width, in, out] or [height, width, channels], times the left shift of the layer's input."""
     shift = _shift(op.input_shift)
     return weights << (shift if weights.ndim == 3 else shift[..., None])
 

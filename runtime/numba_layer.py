@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -16,7 +16,7 @@ from cnn2snn_ir.runtime.layer import Layer
 from cnn2snn_ir.runtime.numba_kernels import Kernel
 from cnn2snn_ir.runtime.packing import pack, pack_depthwise, whole_blocks
 from cnn2snn_ir.runtime.requantize import INT16, INT32, inside
-from cnn2snn_ir.runtime.step import Buffers, Call
+from cnn2snn_ir.runtime.step import Buffers
 from cnn2snn_ir.runtime.storage import Buffer, Layout, Offsets
 from cnn2snn_ir.runtime.vector_kernels import BLOCK
 
@@ -24,15 +24,15 @@ Stage: TypeAlias = Callable[[Layer, Buffer, Buffer, Offsets], Commands]
 """One command of a layer: from a buffer to the given places of another."""
 
 
-def fits(layer: Layer, x: Range) -> bool:
-    """True if the kernels compute this layer exactly.
+def fits(layer: Layer, operands: Iterable[Range]) -> bool:
+    """True if the kernels compute this layer, of an op whose operands lie in these ranges, exactly.
 
     A sum of products may wrap on its way, as long as its end lies within 32 bits.  A maximum is taken after the first
     formula, which is right if that is monotone.
     """
     epilogue = layer.epilogue
     weights, fill = (Range.of(values.min(), values.max()) for values in (layer.weights, layer.fill))
-    narrow = all(inside(values, INT16) for values in (x, weights, fill)) and inside(layer.ranges.output, INT32)
+    narrow = all(inside(values, INT16) for values in (*operands, weights, fill)) and inside(layer.ranges.output, INT32)
     in_order = layer.pool is not Pool.MAX or epilogue.first.rescale.monotone
     supported = epilogue.last is None or epilogue.sums
     return narrow and in_order and supported and all(f.fits_int32 and f.ends_in_range for f in epilogue.formulas)
@@ -44,7 +44,7 @@ class LayerStep:
 
     layer: Layer
 
-    def bind(self, buffers: Buffers, samples: int) -> Call:
+    def bind(self, buffers: Buffers, samples: int) -> Commands:
         """See `Step`.  Every stage but the last writes to a buffer of this step's own."""
         layer, source, y = self.layer, buffers[self.layer.x], buffers[self.layer.y]
         commands = []

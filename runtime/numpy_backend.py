@@ -17,7 +17,8 @@ from cnn2snn_ir.runtime.backend import Program
 from cnn2snn_ir.runtime.layer import Layer
 from cnn2snn_ir.runtime.requantize import Epilogue, Formula
 from cnn2snn_ir.runtime.step import Buffers, Call, Step
-from cnn2snn_ir.runtime.storage import Array, Border
+from cnn2snn_ir.runtime.storage import Array, Buffer
+from cnn2snn_ir.runtime.window import over_time, shift_in, window
 
 FLOAT32_EXACT = 2**24
 """Integers below this bound, and their sums while below it, are exact in float32 (24-bit significand)."""
@@ -58,7 +59,7 @@ def blas_steps(layers: Iterable[Layer]) -> tuple[Step, ...]:
         product = exact_float(layer.ranges.partial)
         if product is None or not layer.epilogue.fits_int64:
             return ()
-        found.append(BlasStep(layer, product))
+        found.append((WindowBlasStep if over_time(layer) else BlasStep)(layer, product))
     return tuple(found)
 
 
@@ -74,23 +75,41 @@ class BlasStep:
         layer, epilogue = self.layer, ArrayEpilogue(self.layer.epilogue, self.layer.filters)
         x, y = buffers[layer.x], buffers[layer.y].inside[:, *self.layer.part]
         weights = np.ascontiguousarray(layer.weights.astype(self.product))
-        source = _visible(layer, x.padded, x.layout.border) if len(x.layout.shape) == 3 else x.inside
+        source = _visible(layer, x) if len(x.layout.shape) == 3 else x.inside
         sums = _depthwise if layer.depthwise else _products
 
         def call(count: int) -> None:
             a = sums(layer, source[:count].astype(self.product, copy=False), weights)
             if layer.pool is Pool.MAX:
                 a = _max_pool(layer, a)
-            y[:count] = epilogue(a)
+            y[:count] = epilogue(a).reshape(y[:count].shape)
 
         return call
 
 
-def _visible(layer: Layer, padded: Array, border: Border) -> Array:
+@dataclass(frozen=True, eq=False)
+class WindowBlasStep(BlasStep):
+    """A layer on the window that it gathers first."""
+
+    def bind(self, buffers: Buffers, samples: int) -> Call:
+        """See `Step`."""
+        x, fifo = (buffers[v].inside for v in self.layer.op.operands)
+        gathered = window(self.layer, samples, self.product)
+        frames = gathered.inside.reshape(*x.shape[:3], -1, x.shape[3])
+        convolution = super().bind({**buffers, self.layer.x: gathered}, samples)
+
+        def call(count: int) -> None:
+            shift_in(fifo[:count], x[:count], frames[:count])
+            convolution(count)
+
+        return call
+
+
+def _visible(layer: Layer, x: Buffer) -> Array:
     """The part of a padded map that the layer's windows cover."""
-    ((top, _), (left, _)), ((my_top, my_bottom), (my_left, my_right)) = border, layer.border
-    _, rows, columns, _ = (0, *layer.x.type.per_sample)
-    return padded[
+    ((top, _), (left, _)), ((my_top, my_bottom), (my_left, my_right)) = x.layout.border, layer.border
+    rows, columns, _ = x.layout.shape
+    return x.padded[
         :,
         top - my_top : top + rows + my_bottom,
         left - my_left : left + columns + my_right,

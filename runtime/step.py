@@ -12,6 +12,7 @@ from cnn2snn_ir.dialects import akida2
 from cnn2snn_ir.ir import Op, Value
 from cnn2snn_ir.reference.interpreter import evaluate
 from cnn2snn_ir.runtime.storage import Buffer
+from cnn2snn_ir.runtime.window import shift_in
 
 Buffers = Mapping[Value, Buffer]
 Call = Callable[[int], None]
@@ -97,6 +98,22 @@ class CopyStep:
         return call
 
 
+@dataclass(frozen=True, eq=False)
+class PushStep:
+    """The FIFO of the next call."""
+
+    op: akida2.FifoPush
+
+    def bind(self, buffers: Buffers, samples: int) -> Call:
+        """See `Step`."""
+        fifo, x, y = (buffers[v].inside for v in (self.op.fifo, self.op.x, self.op.result))
+
+        def call(count: int) -> None:
+            shift_in(fifo[:count], x[:count], y[:count])
+
+        return call
+
+
 def shared_step(op: Op) -> Step:
     """The step of an op for which a backend has nothing better."""
     match op:
@@ -106,5 +123,7 @@ def shared_step(op: Op) -> Step:
             return DequantizeStep(op)
         case akida2.InputData():
             return CopyStep(op)
+        case akida2.FifoPush():
+            return PushStep(op)
         case _:
             return ReferenceStep(op)

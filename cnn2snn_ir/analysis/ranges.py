@@ -28,6 +28,7 @@ def value_ranges(module: builtin.Module) -> dict[Value, Range]:
     """The range of every integer value, those of nested blocks included.
 
     Float values have none; an integer result of an op without a transfer function has its type's range.
+    So has a memory, whatever the module stores there: a caller may give back any contents of that type.
     """
     ranges: dict[Value, Range] = {}
     _propagate(module.body, ranges)

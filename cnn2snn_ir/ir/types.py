@@ -64,6 +64,10 @@ class ElementType:
         width = next(w for w in (8, 16, 32, 64) if w >= self.bits)
         return np.dtype(f"{'i' if self.kind is Kind.SIGNED else 'u'}{width // 8}")
 
+    def fills(self, dtype: np.dtype[np.generic]) -> bool:
+        """True if every value of the NumPy type `dtype` is one of this type, which needs no smaller one."""
+        return dtype == self.dtype and dtype.itemsize * 8 == self.bits
+
     def contains(self, array: npt.NDArray[np.generic]) -> bool:
         """True if every element of an integer `array` is a value of this type."""
         return array.size == 0 or (int(array.min()) >= self.lo and int(array.max()) <= self.hi)

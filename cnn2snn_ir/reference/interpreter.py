@@ -133,7 +133,7 @@ class _Machine:
             case builtin.Input():
                 return (self.environment[op.result],)
             case builtin.State():
-                return (remembered(op, self.memory, self.batch),)
+                return (carrier(remembered(op, self.memory, self.batch)),)
             case builtin.Store():
                 self.stored[op.sym_name] = self.environment[op.value]
                 return ()
@@ -145,10 +145,10 @@ class _Machine:
 
 
 def remembered(op: builtin.State, memory: Memory, streams: int) -> Array:
-    """What the streams stored at their last call; raises `CompileError` if those were other streams."""
+    """What the streams stored at their last call, as it was kept; raises `CompileError` if those were other streams."""
     array = memory.get(op.sym_name)
     if array is None:
-        return np.zeros((streams, *op.shape), np.int64)
+        return np.zeros((streams, *op.shape), op.element.dtype)
     if array.shape != (streams, *op.shape) or not op.element.contains(array):
         found = f"memory of shape {tuple(array.shape)}, {array.dtype}"
         allowed = f"({streams}, {', '.join(map(str, op.shape))}), {op.element}"
@@ -156,4 +156,4 @@ def remembered(op: builtin.State, memory: Memory, streams: int) -> Array:
         raise fail(
             "RUN-STREAMS", message, where=op.sym_name, found=found, allowed=allowed, help="begin with an empty one"
         )
-    return array.astype(np.int64)
+    return array

@@ -13,6 +13,7 @@ from cnn2snn_ir.passes.manager import PassManager
 from cnn2snn_ir.passes.pipeline import parse_pipeline
 from cnn2snn_ir.reference import run_all
 from cnn2snn_ir.runtime.model import Model
+from cnn2snn_ir.runtime.step import ReferenceStep
 from cnn2snn_ir.text import parse_module, print_module
 
 FOLDER = FIXTURES / "layers"
@@ -123,6 +124,8 @@ def streaming_model():
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_streams_are_independent_saved_and_reset(backend, tmp_path):
     model, frames = Model(streaming_model().module, backend=backend), samples("btc_888") // 2
+    slow = [step.op.op_name for step in model.engine.steps if isinstance(step, ReferenceStep)]
+    assert slow == ["nn.reshape"]
     together = [model.forward(frame) for frame in frames]
     memories = [{} for _ in frames[0]]
     for step, frame in enumerate(frames):  # each stream alone, in turns

@@ -163,6 +163,19 @@ class Builder:
             )
         )
 
+    def over_time(self, x: Value) -> Value:
+        """A convolution over time, and its FIFO."""
+        channels, frames, depthwise = x.type.channels, self.pick(1, 2, 3, 5), self.pick(False, True)
+        filters = channels if depthwise else self.pick(1, 3, 16, 33)
+        memory, shape = self.name("memory"), (*x.type.per_sample[:2], frames, channels)
+        fifo = self.add(builtin.State(memory, shape, x.type.element, name=memory))
+        pushed = self.add(akida2.FifoPush(fifo, x, name=self.name("push")))
+        self.graph.append(builtin.Store(pushed, memory))
+        taps = frames + 1
+        weights = self.weights((taps, channels) if depthwise else (1, 1, taps * channels, filters))
+        op = akida2.DepthwiseBufferTempConv if depthwise else akida2.BufferTempConv
+        return self.add(op(x, fifo, weights, **self.variables(channels, filters), name=self.name("over_time")))
+
     def dense(self, x: Value) -> Value:
         rows, units = int(np.prod(x.type.per_sample)), self.pick(1, 10, 16, 48)
         return self.add(
@@ -223,13 +236,16 @@ def akida2_module(draw: Callable[..., Any]) -> builtin.Module:
 
 def layer(b: Builder, x: Value) -> Value:
     """One more layer after the map `x`."""
-    match b.pick("conv", "depthwise", "dense", "sum", "concatenate", "transposed", "conv", "depthwise", "transposed"):
+    often = ("conv", "depthwise", "transposed", "over_time")
+    match b.pick(*often, *often, "dense", "sum", "concatenate"):
         case "conv":
             return b.conv(x)
         case "depthwise":
             return b.depthwise(x)
         case "transposed":
             return b.transposed(x)
+        case "over_time":
+            return b.over_time(x)
         case "dense":
             return b.dense(x)
         case "sum":

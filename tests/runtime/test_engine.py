@@ -29,13 +29,16 @@ some = settings(
 
 
 def agree(engine: Engine, x: np.ndarray) -> None:
-    """Every value of the module equals the reference's, bit for bit."""
-    expected: dict[object, np.ndarray] = {}
-    reference.run(engine.module, x, lambda op, array: expected.update({op.results[0]: array}))
-    found = engine.run_values(x, list(expected))
-    for (value, wanted), got in zip(expected.items(), found, strict=True):
-        assert got.dtype == value.type.element.dtype
-        np.testing.assert_array_equal(got, wanted, err_msg=repr(value))
+    """Every value of the module equals the reference's, bit for bit; a stream's at a second step, too."""
+    ours: dict[str, np.ndarray] = {}
+    theirs: dict[str, np.ndarray] = {}
+    for step in [x, x[::-1]] if engine.module.states else [x]:
+        expected: dict[object, np.ndarray] = {}
+        reference.run(engine.module, step, lambda op, array, to=expected: to.update({op.results[0]: array}), theirs)
+        found = engine.run_values(step, list(expected), memory=ours)
+        for (value, wanted), got in zip(expected.items(), found, strict=True):
+            assert got.dtype == value.type.element.dtype
+            np.testing.assert_array_equal(got, wanted, err_msg=repr(value))
 
 
 @both
