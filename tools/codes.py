@@ -55,6 +55,9 @@ FILES = {
     "DUMP-FOLDER": Meaning("the folder for dumps holds other files", "choose an empty folder"),
     "MODEL-TYPE": Meaning("convert() was given neither a path nor a Keras model", "give it one of them"),
     "SAMPLES-FORMAT": Meaning("the file of samples holds none", "write x (and labels y) with numpy.savez"),
+    "SAMPLES-STREAMS": Meaning(
+        "a model that remembers takes samples as [steps, streams, …]", "save x[:, None] if all samples are one stream"
+    ),
     "SAMPLES-LABELS": Meaning("samples and labels differ in number", "give one label for each sample"),
 }
 
