@@ -163,14 +163,22 @@ def compare(
     count: Annotated[
         int | None, typer.Option("--count", min=1, help="Use so many samples, or steps of streams; by default all.")
     ] = None,
+    original: Annotated[
+        Path | None, typer.Option("--float", help="Also measure the error of each layer against this float model.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Compare a program with its model, layer by layer; exit code 0 if all integers are equal, 1 if not."""
+    from cnn2snn_ir.tools import floats
     from cnn2snn_ir.tools.compare import compare, render, to_json
 
     with console.progress(f"comparing {program.name} with {model.name}"):
+        fidelity = floats.measure_float(model, original, inputs, count) if original else None
         report = compare(model, program, inputs, count)
-    print(to_json(report) if json else render(report))
+    if json:
+        print(to_json(report, floats.as_data(fidelity) if fidelity else None))
+    else:
+        print("\n\n".join([render(report), *([floats.render(fidelity)] if fidelity else [])]))
     raise typer.Exit(0 if report.equal else 1)
 
 

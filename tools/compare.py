@@ -140,8 +140,8 @@ def differences(result: Comparison) -> str:
 # ---- JSON -----------------------------------------------------------------------------------------------------------
 
 
-def to_json(result: Comparison) -> str:
-    """The comparison for a program."""
+def to_json(result: Comparison, floats: dict[str, Any] | None = None) -> str:
+    """The comparison for a program, and that with a float model if there was one."""
     data: dict[str, Any] = {
         "schema": SCHEMA_VERSION,
         "equal": result.equal,
@@ -152,6 +152,7 @@ def to_json(result: Comparison) -> str:
         "compared": len(result.compared),
         "first_difference": result.first_different.name if result.first_different else None,
         "values": [as_data(row, result) for row in result.rows],
+        **({} if floats is None else {"float": floats}),
     }
     return json.dumps(data, indent=2)
 
