@@ -2,6 +2,8 @@
 
 Values are joined by name.  A layer that was fused into another has no value of its own below the first level; it is
 listed with the value that took it in, so that what was compared and what was not is plain to see.
+
+A network that remembers is compared step by step: every level carries memories of its own from one to the next.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from cnn2snn_ir.dialects.builtin import Module
 from cnn2snn_ir.ir import Op, Tensor
 from cnn2snn_ir.ir.location import layers
 from cnn2snn_ir.reference import run as interpret
+from cnn2snn_ir.reference.interpreter import Memory
 from cnn2snn_ir.runtime.model import Model
 
 Array = npt.NDArray[Any]
@@ -43,8 +46,8 @@ class Level:
     name: str
     how: str
     module: Module
-    run: Callable[[Array], dict[str, Array]]
-    """Samples ▶ the values by key."""
+    run: Callable[[Array, Memory], dict[str, Array]]
+    """Samples, and what their streams remember (which it updates) ▶ the values by key."""
 
     @property
     def keys(self) -> dict[str, Op]:
@@ -65,14 +68,14 @@ def key_of(op: Op) -> str:
 def reference_level(name: str, module: Module) -> Level:
     """A module run by the reference semantics."""
 
-    def run(x: Array) -> dict[str, Array]:
+    def run(x: Array, memory: Memory) -> dict[str, Array]:
         values: dict[str, Array] = {}
 
         def observe(op: Op, array: Array) -> None:
             if key := key_of(op):
                 values[key] = array
 
-        interpret(module, x, observe)
+        interpret(module, x, observe, memory)
         return values
 
     return Level(name, "reference semantics", module, run)
@@ -82,8 +85,8 @@ def engine_level(name: str, model: Model) -> Level:
     """A program run by the engine."""
     keys = {key: op.results[0] for op in model.module.body if (key := key_of(op))}
 
-    def run(x: Array) -> dict[str, Array]:
-        return dict(zip(keys, model.engine.run_values(x, list(keys.values())), strict=True))
+    def run(x: Array, memory: Memory) -> dict[str, Array]:
+        return dict(zip(keys, model.engine.run_values(x, list(keys.values()), memory=memory), strict=True))
 
     return Level(name, f"{model.engine.backend.name} engine", model.module, run)
 
@@ -93,8 +96,9 @@ def engine_level(name: str, model: Model) -> Level:
 
 @dataclass(frozen=True)
 class First:
-    """The first element that differs: sample, index in it, what was expected and what was found."""
+    """The first element that differs: sample (of a stream: its number, and the step), index, expected and found."""
 
+    step: int
     sample: int
     index: tuple[int, ...]
     expected: float
@@ -114,8 +118,8 @@ class Difference:
     histogram: Counter[str] = field(default_factory=Counter)
     """Steps of the last bit ▶ elements; empty for floats."""
 
-    def update(self, expected: Array, found: Array, offset: int) -> None:
-        """Count one chunk, whose first sample is number `offset`."""
+    def update(self, expected: Array, found: Array, step: int, offset: int) -> None:
+        """Count one chunk of a step, whose first sample is number `offset`."""
         shape = found.shape
         expected, found = expected.reshape(len(expected), -1), found.reshape(len(found), -1)
         self.elements += found.size
@@ -129,7 +133,8 @@ class Difference:
         sample, place = (int(i) for i in np.argwhere(far)[0])
         if self.first is None:
             index = tuple(int(i) for i in np.unravel_index(place, shape[1:]))
-            self.first = First(offset + sample, index, expected[sample, place].item(), found[sample, place].item())
+            values = expected[sample, place].item(), found[sample, place].item()
+            self.first = First(step, offset + sample, index, *values)
         steps = found[far].astype(np.float64) - expected[far].astype(np.float64)
         self.largest = max(self.largest, float(np.abs(steps).max()))
         if found.dtype.kind != "f":
@@ -160,6 +165,11 @@ class Row:
         """True if any level has another value."""
         return any(d.differing for d in self.differences)
 
+    @property
+    def first(self) -> Difference:
+        """The difference that came first: in the earliest step, at the earliest level."""
+        return min((d for d in self.differences if d.first), key=lambda d: d.first.step if d.first else 0)
+
 
 @dataclass
 class Comparison:
@@ -168,6 +178,8 @@ class Comparison:
     levels: tuple[Level, ...]
     rows: list[Row]
     samples: int = 0
+    steps: int | None = None
+    """Of networks that remember, whose samples are streams."""
 
     @property
     def compared(self) -> list[Row]:
@@ -191,6 +203,11 @@ class Comparison:
         return [row for row in self.rows if row.differs]
 
     @property
+    def first_different(self) -> Row | None:
+        """Where to look: the first layer that differs, of those that differ in the earliest step."""
+        return min(self.different, key=lambda row: row.first.first.step if row.first.first else 0, default=None)
+
+    @property
     def equal(self) -> bool:
         """True if every layer was compared or is accounted for, and no value differs."""
         return bool(self.compared) and not self.different and not self.missing
@@ -200,16 +217,24 @@ class Comparison:
 
 
 def compare_levels(levels: Sequence[Level], x: Array) -> Comparison:
-    """Run every level on the samples, in chunks, and compare each value with the first level that has it."""
-    result = Comparison(tuple(levels), rows_of(levels), len(x))
+    """Run every level on the samples, in chunks, and compare each value with the first level that has it.
+
+    `x` is `[samples, …]`, or `[steps, streams, …]` if the network remembers.
+    """
+    remembers = any(level.module.states for level in levels)
+    steps = x if remembers else x[np.newaxis]
+    result = Comparison(tuple(levels), rows_of(levels), steps.shape[1], len(steps) if remembers else None)
     chunk = min(chunk_size(level.module) for level in levels)
-    for start in range(0, len(x), chunk):
-        part = x[start : start + chunk]
-        values = {level.name: level.run(part) for level in levels}
-        for row in result.rows:
-            for difference in row.differences:
-                expected, found = values[difference.against][row.name], values[difference.level][row.name]
-                difference.update(expected, found, start)
+    starts = range(0, result.samples, chunk)
+    memories: dict[tuple[int, str], Memory] = {(start, level.name): {} for start in starts for level in levels}
+    for step, samples in enumerate(steps):
+        for start in starts:
+            part = samples[start : start + chunk]
+            values = {level.name: level.run(part, memories[start, level.name]) for level in levels}
+            for row in result.rows:
+                for difference in row.differences:
+                    expected, found = values[difference.against][row.name], values[difference.level][row.name]
+                    difference.update(expected, found, step, start)
     return result
 
 
@@ -246,7 +271,8 @@ def merged(lists: Sequence[list[str]]) -> list[str]:
 def fusions(level: Level) -> Mapping[str, str]:
     """Source layer ▶ the value of the level that its work went into."""
     found: dict[str, str] = {}
-    for key, op in level.keys.items():
+    named_first = sorted(level.keys.items(), key=lambda item: item[1].results[0].name is None)
+    for key, op in named_first:  # the layer itself before what the compiler added for it
         for layer in layers(op.loc):
             found.setdefault(layer.name, key)
     return found

@@ -105,23 +105,12 @@ def run(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the predictions as .npy.")] = None,
     batch: Annotated[int | None, typer.Option("--batch", "-b", min=1, help="Samples at a time.")] = None,
 ) -> None:
-    """Run a program on samples; print its accuracy where labels are given."""
-    from cnn2snn_ir.runtime.model import Model
-    from cnn2snn_ir.tools.samples import read_samples, write_array
+    """Run a program on samples, or on streams if it remembers; print its accuracy where labels are given."""
+    from cnn2snn_ir.tools.run import run
 
-    samples, labels = read_samples(inputs)
     with console.progress(f"running {program.name}"):
-        model = Model(program)
-        predictions = model.predict(samples, batch_size=batch)
-    if output is not None:
-        write_array(output, predictions)
-    print(f"{len(samples)} samples, output shape {tuple(predictions.shape[1:])}")
-    if labels is not None:
-        hits = predictions.reshape(len(samples), -1).argmax(axis=1) == labels
-        print(f"accuracy {hits.mean():.4f} ({hits.sum()} of {len(samples)})" if len(samples) else "no samples")
-    elif output is None:
-        classes = predictions.reshape(len(samples), -1).argmax(axis=1)
-        print("classes " + " ".join(map(str, classes[:32])) + (" …" if len(classes) > 32 else ""))
+        lines = run(program, inputs, output, batch)
+    print("\n".join(lines))
 
 
 @app.command()
@@ -180,15 +169,25 @@ def compare(
     model: Annotated[Path, typer.Argument(help="Quantized model: .h5 or .keras.")],
     program: Annotated[Path, typer.Argument(help="Program made from it (.fbz).")],
     inputs: Annotated[Path, typer.Option("--inputs", "-i", help="Samples: .npz with x, or .npy.")],
-    count: Annotated[int | None, typer.Option("--count", min=1, help="Use so many samples; by default all.")] = None,
+    count: Annotated[
+        int | None, typer.Option("--count", min=1, help="Use so many samples, or steps of streams; by default all.")
+    ] = None,
+    original: Annotated[
+        Path | None, typer.Option("--float", help="Also measure the error of each layer against this float model.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Compare a program with its model, layer by layer; exit code 0 if all integers are equal, 1 if not."""
+    from cnn2snn_ir.tools import floats
     from cnn2snn_ir.tools.compare import compare, render, to_json
 
     with console.progress(f"comparing {program.name} with {model.name}"):
+        fidelity = floats.measure_float(model, original, inputs, count) if original else None
         report = compare(model, program, inputs, count)
-    print(to_json(report) if json else render(report))
+    if json:
+        print(to_json(report, floats.as_data(fidelity) if fidelity else None))
+    else:
+        print("\n\n".join([render(report), *([floats.render(fidelity)] if fidelity else [])]))
     raise typer.Exit(0 if report.equal else 1)
 
 

@@ -55,6 +55,9 @@ FILES = {
     "DUMP-FOLDER": Meaning("the folder for dumps holds other files", "choose an empty folder"),
     "MODEL-TYPE": Meaning("convert() was given neither a path nor a Keras model", "give it one of them"),
     "SAMPLES-FORMAT": Meaning("the file of samples holds none", "write x (and labels y) with numpy.savez"),
+    "SAMPLES-STREAMS": Meaning(
+        "a model that remembers takes samples as [steps, streams, …]", "save x[:, None] if all samples are one stream"
+    ),
     "SAMPLES-LABELS": Meaning("samples and labels differ in number", "give one label for each sample"),
 }
 
@@ -88,6 +91,11 @@ RUNNING = {
     "RUN-STREAMS": Meaning("as many streams must go on as began", "begin anew, or give as many samples"),
     "RUN-NO-SEMANTICS": Meaning("an op cannot be executed at this level", "lower the module to akida2 first"),
     "COMPARE-NOTHING": Meaning("there are no samples to compare on", "give at least one sample"),
+    "FLOAT-LIBRARY": Meaning("what runs the float model is not installed here", "install the extra that is named"),
+    "FLOAT-MODEL": Meaning("the float model cannot be used", "give a Keras or ONNX model with one input and no Lambda"),
+    "FLOAT-RUN": Meaning("the float model does not run on these samples", "give the original of the quantized model"),
+    "FLOAT-SCALES": Meaning("real numbers are known of models as imported only", "give the .h5 or .keras file"),
+    "FLOAT-STREAMS": Meaning("models that remember are not compared with floats", "leave out --float"),
     "EXPLAIN-CODE": Meaning("there is no such code", "`cnn2snn explain` lists all"),
     "EXPLAIN-LAYER": Meaning("the model has no such layer", "take a name from the list"),
 }

@@ -67,8 +67,8 @@ def pipeline_of(program: Module) -> Pipeline:
 
 def samples(path: Path, count: int | None, program: Module) -> Array:
     """The samples, as the program's input wants them."""
-    x = read_samples(path)[0][:count]
-    if not len(x):
+    x = read_samples(path, program)[0][:count]
+    if not x.size:
         raise fail("COMPARE-NOTHING", "there are no samples to compare on", where=str(path))
     return x.astype("float32") if program.inputs and program.inputs[0].element.is_float else x
 
@@ -81,7 +81,7 @@ def render(result: Comparison) -> str:
     total = len(result.compared) + len(result.missing)
     verdict = f"{len(result.different)} differ" if result.different else "all equal" if result.compared else "no result"
     fused = f" ({len(result.fused)} more are fused into them)" if result.fused else ""
-    lines = [f"{len(result.compared)}/{total} layers compared{fused} on {result.samples} samples: {verdict}"]
+    lines = [f"{len(result.compared)}/{total} layers compared{fused} on {extent(result)}: {verdict}"]
     lines += [f"  {level.name:9} {level.how}, {count(level, result)} layers" for level in result.levels]
     if result.fused:
         lines += ["", "fused into others, so without a value of their own in the program:"]
@@ -89,9 +89,16 @@ def render(result: Comparison) -> str:
     if result.missing:
         lines += ["", "not compared:"]
         lines += [f"  {row.name}: {why_not(row)}" for row in result.missing]
-    if result.different:
-        lines += ["", first_difference(result.different[0]), "", differences(result)]
+    if row := result.first_different:
+        lines += ["", first_difference(row, result.steps), "", differences(result)]
     return "\n".join(lines)
+
+
+def extent(result: Comparison) -> str:
+    """How much was run."""
+    if result.steps is None:
+        return f"{result.samples} samples"
+    return f"{result.steps} steps of {result.samples} streams"
 
 
 def count(level: Level, result: Comparison) -> int:
@@ -108,12 +115,13 @@ def why_not(row: Row) -> str:
     return "its values have different sizes"
 
 
-def first_difference(row: Row) -> str:
-    """The first element of the first layer that differs."""
-    found = next(d for d in row.differences if d.first)
+def first_difference(row: Row, steps: int | None) -> str:
+    """The first element of a layer that differs."""
+    found = row.first
     first = found.first
     assert first is not None
-    place = f"{list(first.index)} of sample {first.sample}"
+    sample = f"sample {first.sample}" if steps is None else f"stream {first.sample} in step {first.step}"
+    place = f"{list(first.index)} of {sample}"
     return f"first difference: {row.name} at {place}: {found.against} {first.expected}, {found.level} {first.found}"
 
 
@@ -132,17 +140,19 @@ def differences(result: Comparison) -> str:
 # ---- JSON -----------------------------------------------------------------------------------------------------------
 
 
-def to_json(result: Comparison) -> str:
-    """The comparison for a program."""
+def to_json(result: Comparison, floats: dict[str, Any] | None = None) -> str:
+    """The comparison for a program, and that with a float model if there was one."""
     data: dict[str, Any] = {
         "schema": SCHEMA_VERSION,
         "equal": result.equal,
         "samples": result.samples,
+        "steps": result.steps,
         "levels": [{"name": level.name, "how": level.how} for level in result.levels],
         "layers": len(result.compared) + len(result.missing),
         "compared": len(result.compared),
-        "first_difference": result.different[0].name if result.different else None,
+        "first_difference": result.first_different.name if result.first_different else None,
         "values": [as_data(row, result) for row in result.rows],
+        **({} if floats is None else {"float": floats}),
     }
     return json.dumps(data, indent=2)
 
@@ -156,11 +166,11 @@ def as_data(row: Row, result: Comparison) -> dict[str, Any]:
         "status": status,
         "levels": list(row.levels),
         "fused_into": row.fused_into or None,
-        "differences": [difference_data(d) for d in row.differences if d.differing],
+        "differences": [difference_data(d, result.steps) for d in row.differences if d.differing],
     }
 
 
-def difference_data(d: Difference) -> dict[str, Any]:
+def difference_data(d: Difference, steps: int | None) -> dict[str, Any]:
     """How one level differs."""
     first = d.first
     assert first is not None
@@ -171,6 +181,7 @@ def difference_data(d: Difference) -> dict[str, Any]:
         "elements": d.elements,
         "largest": d.largest,
         "first": {
+            "step": None if steps is None else first.step,
             "sample": first.sample,
             "index": list(first.index),
             "expected": first.expected,

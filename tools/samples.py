@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,32 +14,58 @@ import numpy.typing as npt
 from cnn2snn_ir.diagnostics import CompileError, fail
 from cnn2snn_ir.files import atomic_write
 
+if TYPE_CHECKING:
+    from cnn2snn_ir.dialects.builtin import Module
+
 Array = npt.NDArray[Any]
 
 
-def read_samples(path: Path) -> tuple[Array, Array | None]:
-    """Samples and, where the file has them, labels.
+def read_samples(path: Path, module: Module) -> tuple[Array, Array | None]:
+    """Samples as `module` takes them and, where the file has them, labels.
 
     A `.npz` holds the samples under `x` (or is their only array) and the labels under `y`; a `.npy` holds samples.
+    They are `[samples, …]`, or `[steps, streams, …]` if the module remembers; there is a label for each.
     """
+    arrays = read_arrays(path)
+    if "x" not in arrays and len(arrays) != 1:
+        raise damaged(path, f"arrays {', '.join(arrays) or 'none'}")
+    samples = arrays.get("x", next(iter(arrays.values())))
+    if module.states:
+        check_streams(path, samples, module)
+    batch = samples.shape[: 2 if module.states else 1]
+    labels = arrays.get("y")
+    if labels is not None and labels.size != math.prod(batch):
+        found = f"{math.prod(batch)} samples and {labels.size} labels"
+        raise fail("SAMPLES-LABELS", "x and y do not belong together", where=str(path), found=found)
+    return samples, None if labels is None else labels.reshape(batch)
+
+
+def read_arrays(path: Path) -> dict[str, Array]:
+    """The arrays of a file by name; that of a `.npy` is `x`."""
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
-            return loaded, None
+            return {"x": loaded}
         with loaded as archive:
-            arrays = dict(archive)
+            return dict(archive)
     except FileNotFoundError:
         raise fail("FILE-MISSING", "there is no such file", where=str(path)) from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise damaged(path, str(error)) from None
-    if "x" not in arrays and len(arrays) != 1:
-        raise damaged(path, f"arrays {', '.join(arrays) or 'none'}")
-    samples = arrays.get("x", next(iter(arrays.values())))
-    labels = arrays.get("y")
-    if labels is not None and labels.reshape(-1).shape != samples.shape[:1]:
-        found = f"{len(samples)} samples and {labels.size} labels"
-        raise fail("SAMPLES-LABELS", "x and y do not belong together", where=str(path), found=found)
-    return samples, None if labels is None else labels.reshape(-1)
+
+
+def check_streams(path: Path, samples: Array, module: Module) -> None:
+    """A model that remembers needs to know which samples follow each other; it does not guess."""
+    shape = module.inputs[0].shape
+    if samples.ndim != 2 + len(shape) or samples.shape[2:] != shape:
+        raise fail(
+            "SAMPLES-STREAMS",
+            "the model remembers, so its samples must be steps of streams",
+            where=str(path),
+            found=f"an array of shape {samples.shape}",
+            allowed=f"(steps, streams, {', '.join(map(str, shape))})",
+            help="for N samples that follow each other, save x[:, None]; for N that do not, x[None]",
+        )
 
 
 def damaged(path: Path, reason: str) -> CompileError:

@@ -123,7 +123,7 @@ class Importer:
         value = x.value
         if moves.any() or element.hi < value.type.element.hi or element.lo > value.type.element.lo:
             value = self.emit(qnn.Shift(value, self.constant(moves, si(8), "shift"), element))
-        return Tracked(value, value_bits, np.asarray(frac_bits), x.scale, x.positive)
+        return Tracked(value, value_bits, np.asarray(frac_bits), x.scale, x.positive, x.rate)
 
     # ---- the walk -------------------------------------------------------------------------------------------
 
@@ -247,6 +247,8 @@ class Importer:
                 value.owner.annotations["frac_bits"] = frac_bits_tensor(tracked.frac_bits)
                 if tracked.scale is not None:
                     value.owner.annotations["scale"] = constant(tracked.scale, F32, "scale")
+                if tracked.rate is not None:
+                    value.owner.annotations["rate"] = constant(tracked.rate, F32, "rate")
 
     def finish(self) -> builtin.Module:
         name = self.archive.outputs[0]

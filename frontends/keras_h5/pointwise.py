@@ -62,7 +62,7 @@ def global_average(imp: Importer, record: LayerRecord, inputs: list[Tracked]) ->
     count = float((height or 1) * (width or 1))
     value = imp.emit(qnn.SumPool(x.value, bool(record.config.get("keepdims", False)), acc=integer_type(x.value_bits)))
     scale = np.asarray(F(1.0 / count)) if x.scale is None else over_constant(x.scale, count)
-    return quantize_output(imp, record, Tracked(value, x.value_bits, x.frac_bits, scale, x.positive))
+    return quantize_output(imp, record, Tracked(value, x.value_bits, x.frac_bits, scale, x.positive, x.rate))
 
 
 @registered(TABLE, "QuantizedAdd", "Add")

@@ -42,8 +42,15 @@ def flatten(imp: Importer, record: LayerRecord, inputs: list[Tracked]) -> Tracke
         )
     if not x.per_tensor:
         x = imp.shift(x, np.max(x.frac_bits), x.value_bits, x.value.type.element)
-    size = math.prod(x.value.type.per_sample)
-    return x.on(imp.emit(qnn.Reshape(x.value, (size,))))
+    return to_shape(imp, x, (math.prod(x.value.type.per_sample),))
+
+
+def to_shape(imp: Importer, x: Tracked, shape: tuple[int, ...]) -> Tracked:
+    """The same values in another shape; rates of channels repeat where channels are joined."""
+    rate, before = x.rate, x.value.type.per_sample
+    if rate is not None and rate.size > 1 and shape[-1] != before[-1]:
+        rate = np.broadcast_to(rate, before).reshape(-1, shape[-1])[0]
+    return x.on(imp.emit(qnn.Reshape(x.value, shape)))._replace(rate=rate)
 
 
 @registered(TABLE, "QuantizedReshape")
@@ -56,7 +63,7 @@ def reshape(imp: Importer, record: LayerRecord, inputs: list[Tracked]) -> Tracke
     varies = x.frac_bits_vary or (x.scale is not None and x.scale.ndim > 0)
     if varies and shape[-1] != x.value.type.channels:
         raise UnsupportedLayerError("it splits channels that have exponents of their own", help="quantize per tensor")
-    return x.on(imp.emit(qnn.Reshape(x.value, tuple(shape))))
+    return to_shape(imp, x, tuple(shape))
 
 
 @registered(TABLE, "QuantizedDropout", "Dropout")

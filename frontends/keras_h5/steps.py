@@ -61,7 +61,7 @@ def condition(imp: Importer, x: Tracked, value_bits: int, per_channel: bool = Fa
     if value_bits < x.value_bits:
         raise UnsupportedLayerError(f"its input of {x.value_bits} value bits does not fit a buffer of {value_bits}")
     if x.per_tensor or per_channel:
-        return Tracked(x.value, value_bits, x.frac_bits, x.scale, x.positive)
+        return x._replace(value_bits=value_bits)
     return imp.shift(x, np.max(x.frac_bits), value_bits, integer_type(value_bits))
 
 
@@ -91,7 +91,7 @@ def quantize_output(imp: Importer, record: LayerRecord, x: Tracked) -> Tracked:
     range_max = np.asarray(weight(record, "output_quantizer/range_max"), F)
     element = integer_type(value_bits, unsigned=not signed and x.positive)
     shifted = imp.shift(x, frac_bits_for(value_bits, range_max), value_bits, element)
-    return Tracked(shifted.value, value_bits, shifted.frac_bits, None, x.positive)
+    return Tracked(shifted.value, value_bits, shifted.frac_bits, None, x.positive, x.rate)
 
 
 def scale_output(imp: Importer, x: Tracked, rate: Floats, config: dict[str, Any]) -> Tracked:
@@ -101,7 +101,9 @@ def scale_output(imp: Importer, x: Tracked, rate: Floats, config: dict[str, Any]
     mantissa, scale_frac_bits = quantize_scale(np.asarray(x.scale_or_one * rate, F), scale_bits)
     product = integer_type(buffer_bits)  # the buffer's width is taken as value bits, without the sign
     value = imp.emit(qnn.Scale(x.value, imp.constant(mantissa, ui(scale_bits), "scale"), product))
-    return Tracked(value, buffer_bits, np.asarray(x.frac_bits + scale_frac_bits, F), None, x.positive)
+    both = rate if x.rate is None else np.asarray(x.rate * rate, F)
+    told = both if (both != 1).any() else None
+    return Tracked(value, buffer_bits, np.asarray(x.frac_bits + scale_frac_bits, F), None, x.positive, told)
 
 
 def weighted_scale(x: Tracked, weight_scale: Floats) -> Floats:

@@ -18,7 +18,9 @@ class Tracked(NamedTuple):
     """`value` holds integers q of real value `q / 2^frac_bits * scale`.
 
     `frac_bits` has no dimension or one of channels; `scale` likewise, or is None for a pure fixed-point tensor.
-    `positive` says that no integer is below zero.
+    `positive` says that no integer is below zero.  `rate` is what QuantizeML multiplied the values by to fill the range
+    of their type, and divided the next weights by: no later integer depends on it, but the float model's value is the
+    real value divided by it.
     """
 
     value: Value
@@ -26,6 +28,7 @@ class Tracked(NamedTuple):
     frac_bits: Floats
     scale: Floats | None = None
     positive: bool = False
+    rate: Floats | None = None
 
     @property
     def frac_bits_vary(self) -> bool:

@@ -7,8 +7,11 @@ import sys
 import numpy as np
 import pytest
 from generators.recorded import EXAMPLES, FIXTURES
+from generators.streams import FRAMES, streaming_program
 
 from cnn2snn_ir import __version__
+from cnn2snn_ir.backends.program import write_program
+from cnn2snn_ir.runtime.model import Model
 from cnn2snn_ir.tools.cnn2snn import main
 
 MODEL = FIXTURES / "quantizeml" / "kws_i8_w8_a8.h5"
@@ -62,6 +65,23 @@ def test_run_writes_predictions(model, tmp_path):
     np.savez(tmp_path / "x.npz", x=np.load(SAMPLES)["x"])
     assert main(["run", str(program), "-i", str(tmp_path / "x.npz"), "-o", str(result), "-b", "1"]) == 0
     assert np.allclose(np.load(result), np.load(SAMPLES)["__output__"], atol=1e-6)
+
+
+def test_run_streams(tmp_path, capsys):
+    """Steps go in with the memory of those before them; labels are those of every step and stream."""
+    write_program(streaming_program(), tmp_path / "x.fbz")
+    model = Model(tmp_path / "x.fbz")
+    expected = np.stack([model.predict(step) for step in FRAMES])
+    labels = expected.reshape(*FRAMES.shape[:2], -1).argmax(axis=-1)
+    np.savez(tmp_path / "x.npz", x=FRAMES, y=labels)
+    arguments = ["run", str(tmp_path / "x.fbz"), "-i", str(tmp_path / "x.npz"), "-o", str(tmp_path / "out.npy")]
+    assert main([*arguments, "-b", "1"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("10 steps of 4 streams, output shape (4,)\n")
+    assert "accuracy 1.0000 (40 of 40)" in out
+    assert np.array_equal(np.load(tmp_path / "out.npy"), expected)
+    np.savez(tmp_path / "x.npz", x=FRAMES, y=labels[:, 0])
+    assert "40 samples and 10 labels" in failing(arguments, capsys)
 
 
 def test_summary(model, tmp_path, capsys):

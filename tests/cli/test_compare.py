@@ -1,10 +1,11 @@
-"""`cnn2snn compare`: equal programs, planted differences, and honest coverage."""
+"""`cnn2snn compare`: equal programs, planted differences, streams step by step, and honest coverage."""
 
 import json
 
 import numpy as np
 import pytest
 from generators.recorded import EXAMPLES, FIXTURES
+from generators.streams import FRAMES, streaming_program, write_signed
 
 from cnn2snn_ir.api import compile_model
 from cnn2snn_ir.backends.program import write_program
@@ -135,6 +136,59 @@ def test_levels_without_common_values_are_not_equal():
     result = compare_levels([reference_level("a", module), reference_level("b", other)], x)
     assert not result.equal
     assert not result.compared
+
+
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory):
+    """A model over time, its program, and ten steps of four streams."""
+    folder = tmp_path_factory.mktemp("streams")
+    write_program(streaming_program(), folder / "x.fbz")
+    np.savez(folder / "x.npz", x=FRAMES)
+    return [write_signed(folder / "x.h5"), folder / "x.fbz", "-i", folder / "x.npz"]
+
+
+def test_streams_are_equal_step_by_step(stream, capsys):
+    code, data = report(stream, capsys)
+    assert (code, data["equal"], data["samples"], data["steps"]) == (0, True, FRAMES.shape[1], len(FRAMES))
+    assert data["compared"] == data["layers"] >= 5
+    assert {v["name"]: v["fused_into"] for v in data["values"] if v["fused_into"]}["btc"] == "r1"
+    assert main(["compare", *map(str, stream), "--count", "3"]) == 0
+    total = data["layers"]
+    assert capsys.readouterr().out.startswith(f"{total}/{total} layers compared")
+
+
+def test_streams_go_through_in_chunks(stream, monkeypatch, capsys):
+    whole = report(stream, capsys)
+    monkeypatch.setattr(comparison, "CHUNK_BYTES", 1)
+    assert report(stream, capsys) == whole
+
+
+def test_the_first_step_that_differs(stream, tmp_path, capsys):
+    """Weights of the oldest of four frames matter in step 3 and no earlier: the memory begins with zeros."""
+    program = streaming_program()
+    op = next(op for op in program.body if op.op_name == "akida2.buffer_temp_conv")
+    weights = op.weights.array.copy()
+    weights[:, :, : weights.shape[2] // 4] *= -1
+    op.weights = Tensor.of(weights, op.weights.type.element, op.weights.name)
+    write_program(program, tmp_path / "x.fbz")
+    code, data = report([stream[0], tmp_path / "x.fbz", *stream[2:]], capsys)
+    different = next(v for v in data["values"] if v["name"] == data["first_difference"])
+    first = different["differences"][0]["first"]
+    assert (code, first["step"]) == (1, 3)
+    assert main(["compare", str(stream[0]), str(tmp_path / "x.fbz"), *map(str, stream[2:])]) == 1
+    place = f"first difference: {different['name']} at {first['index']} of stream {first['sample']} in step 3: "
+    assert place in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["compare", "run"])
+def test_plain_samples_for_a_model_that_remembers(command, stream, tmp_path, capsys):
+    np.save(tmp_path / "plain.npy", FRAMES[:, 0])
+    files = stream[:2] if command == "compare" else stream[1:2]
+    assert main([command, *map(str, files), "-i", str(tmp_path / "plain.npy")]) == 1
+    err = capsys.readouterr().err
+    assert "SAMPLES-STREAMS" in err
+    assert "(steps, streams, " in err
+    assert "x[:, None]" in err
 
 
 def test_bad_arguments(mnist, tmp_path, capsys):

@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 from generators.recorded import FIXTURES, Recorded
+from generators.streams import FRAMES, signed_stream, streaming_program
 
 from cnn2snn_ir.api import compile_model
 from cnn2snn_ir.backends.program import dumps, loads
 from cnn2snn_ir.diagnostics import CompileError
 from cnn2snn_ir.frontends import load_model
 from cnn2snn_ir.ir.verify import verify
-from cnn2snn_ir.passes.manager import PassManager
-from cnn2snn_ir.passes.pipeline import parse_pipeline
 from cnn2snn_ir.reference import run_all
 from cnn2snn_ir.runtime.model import Model
 from cnn2snn_ir.runtime.step import ReferenceStep
@@ -96,9 +95,9 @@ def test_refused(name):
 
 def test_streams_at_the_hardware_level():
     """Convolutions over time with their FIFOs; the model with a signed input, which Akida 2 has layers for."""
-    imported, program = signed_stream(), loads(dumps(streaming_model().module))
+    imported, program = signed_stream(), loads(dumps(streaming_program()))
     model, ours, theirs, compared = Model(program), {}, {}, 0
-    for frame in samples("btc_888") // 2:
+    for frame in FRAMES:
         expected, found = run_all(imported, frame, theirs), run_all(program, frame, ours)
         assert np.array_equal(model.predict(frame).reshape(-1), found["dequantizer_7"].reshape(-1))
         for name in found.keys() & expected.keys():
@@ -108,22 +107,9 @@ def test_streams_at_the_hardware_level():
     assert {key: a.tolist() for key, a in ours.items()} == {key: a.tolist() for key, a in theirs.items()}
 
 
-def signed_stream():
-    """The temporal model with a signed input, as imported."""
-    text = print_module(load_model(FOLDER / "btc_888.h5"), weights="inline")
-    return parse_module(text.replace("element = ui8} : tensor<?x6x6x2xui8>", "element = si8} : tensor<?x6x6x2xsi8>"))
-
-
-def streaming_model():
-    """The temporal model with a signed input, compiled."""
-    module = signed_stream()
-    PassManager(parse_pipeline("akida2-default")).run(module)
-    return Model(module)
-
-
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_streams_are_independent_saved_and_reset(backend, tmp_path):
-    model, frames = Model(streaming_model().module, backend=backend), samples("btc_888") // 2
+    model, frames = Model(streaming_program(), backend=backend), FRAMES
     slow = [step.op.op_name for step in model.engine.steps if isinstance(step, ReferenceStep)]
     assert slow == ["nn.reshape"]
     together = [model.forward(frame) for frame in frames]

@@ -1,0 +1,1 @@
+"""Float originals: how they are run, and how far from them a quantized model is."""
