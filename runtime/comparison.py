@@ -65,8 +65,8 @@ def key_of(op: Op) -> str:
     return name or ""
 
 
-def reference_level(name: str, module: Module) -> Level:
-    """A module run by the reference semantics."""
+def reference_level(name: str, module: Module, *, as_keras: bool = False) -> Level:
+    """A module run by the reference semantics; `as_keras` rounds integers beyond 2^24 as Keras's carriers do."""
 
     def run(x: Array, memory: Memory) -> dict[str, Array]:
         values: dict[str, Array] = {}
@@ -75,10 +75,11 @@ def reference_level(name: str, module: Module) -> Level:
             if key := key_of(op):
                 values[key] = array
 
-        interpret(module, x, observe, memory)
+        interpret(module, x, observe, memory, float32_carriers=as_keras)
         return values
 
-    return Level(name, "reference semantics", module, run)
+    how = "reference semantics, integers carried in float32" if as_keras else "reference semantics"
+    return Level(name, how, module, run)
 
 
 def engine_level(name: str, model: Model) -> Level:

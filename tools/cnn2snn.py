@@ -175,6 +175,9 @@ def compare(
     original: Annotated[
         Path | None, typer.Option("--float", help="Also measure the error of each layer against this float model.")
     ] = None,
+    as_keras: Annotated[
+        bool, typer.Option("--as-keras", help="Run the model as Keras does, in float32: it rounds beyond 2^24.")
+    ] = False,
     json: AsJson = False,
 ) -> None:
     """Compare a program with its model, layer by layer; exit code 0 if all integers are equal, 1 if not."""
@@ -183,7 +186,7 @@ def compare(
 
     with console.progress(f"comparing {program.name} with {model.name}"):
         fidelity = floats.measure_float(model, original, inputs, count) if original else None
-        report = compare(model, program, inputs, count)
+        report = compare(model, program, inputs, count, as_keras)
     if json:
         print(to_json(report, floats.as_data(fidelity) if fidelity else None))
     else:

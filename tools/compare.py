@@ -35,14 +35,14 @@ MOST_BARS = 6
 """Bars of a histogram that the text shows, the highest first."""
 
 
-def compare(model: Path, program: Path, inputs: Path, count: int | None) -> Comparison:
-    """Compare on the first `count` samples of a file, or on all."""
+def compare(model: Path, program: Path, inputs: Path, count: int | None, as_keras: bool = False) -> Comparison:
+    """Compare on the first `count` samples of a file, or on all; `as_keras` runs the model as Keras rounds."""
     compiled = Model(program)
-    levels = [*levels_of(model, compiled.module), engine_level("program", compiled)]
+    levels = [*levels_of(model, compiled.module, as_keras), engine_level("program", compiled)]
     return compare_levels(levels, samples(inputs, count, compiled.module))
 
 
-def levels_of(path: Path, program: Module) -> list[Level]:
+def levels_of(path: Path, program: Module, as_keras: bool) -> list[Level]:
     """The model as imported, and what this compiler makes of it as it made the program."""
     (source,) = sources(str(path))
     module = source.load()
@@ -51,7 +51,7 @@ def levels_of(path: Path, program: Module) -> list[Level]:
     pipeline = pipeline_of(program)
     imported = module.clone()
     PassManager(pipeline).run(module)
-    return [reference_level("imported", imported), reference_level("compiled", module)]
+    return [reference_level("imported", imported, as_keras=as_keras), reference_level("compiled", module)]
 
 
 def pipeline_of(program: Module) -> Pipeline:

@@ -74,6 +74,18 @@ def test_recorded_models_are_equal(name, tmp_path, capsys):
     assert (code, data["compared"]) == (0, data["layers"])
 
 
+def test_as_keras_shows_what_keras_rounds(tmp_path, capsys):
+    path = MODELS / "ties_fs_w8_a8.h5"
+    write_program(compile_model(path)[0], tmp_path / "x.fbz")
+    np.savez(tmp_path / "x.npz", x=np.load(path.with_suffix(".npz"))["x"])
+    arguments = [path, tmp_path / "x.fbz", "-i", tmp_path / "x.npz"]
+    assert report(arguments, capsys)[0] == 0
+    code, data = report([*arguments, "--as-keras"], capsys)
+    assert (code, data["first_difference"]) == (1, "fc_relu")
+    differences = next(v for v in data["values"] if v["name"] == "fc_relu")["differences"]
+    assert [(d["level"], d["histogram"]) for d in differences] == [("compiled", {"-1": 4}), ("program", {"-1": 4})]
+
+
 def test_a_planted_difference(tmp_path, capsys):
     program = edited_program(tmp_path / "x.fbz", "re_lu_3", {"output_shift": one_more})
     code, data = report([MNIST, program, "-i", SAMPLES, "--count", "10"], capsys)

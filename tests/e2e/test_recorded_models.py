@@ -92,6 +92,7 @@ def test_exact_integers_differ_where_float32_rounds(name):
     assert product > CARRIER_LIMIT
     difference = np.abs(values[first].reshape(-1) - recorded.data[f"{first}|v"].reshape(-1).astype(np.int64))
     assert difference.max() == 1
+    assert recorded.differing(run_all(module, recorded.data["x"], float32_carriers=True)) == []
 
 
 def values_before(module, recorded, shift):
