@@ -112,7 +112,7 @@ def scalar_rule(root: type[Op], *names: str) -> Rule:
             rewriter.changed(op)
         return found
 
-    return Rule(f"write-once-{root.op_name}", root, "[v, v, …, v] = v", write_once)
+    return Rule(f"write-once-{root.op_name}", (root,), "[v, v, …, v] = v", write_once)
 
 
 RULES = (

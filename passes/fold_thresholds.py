@@ -81,7 +81,7 @@ def fold_chain(max_bits: int) -> Rule:
         rewriter.replace(op, qnn.Threshold(x, tensor, op.to, base=op.to.lo), *reversed(chain[:-1]))
         return True
 
-    return Rule("fold-chain", qnn.Requantize, "requantize(relu(x + b)) = thresholds(x)", fold)
+    return Rule("fold-chain", (qnn.Requantize,), "requantize(relu(x + b)) = thresholds(x)", fold)
 
 
 @dataclass(frozen=True)

@@ -27,19 +27,20 @@ STEPS_PER_OP = 64
 
 
 class Rule(NamedTuple):
-    """A rewrite of ops of class `root`, with its algebra in a sentence."""
+    """A rewrite of ops of the classes `roots`, with its algebra in a sentence."""
 
     name: str
-    root: type[Op]
+    roots: tuple[type[Op], ...]
     algebra: str
     apply: Apply
 
 
-def rule(root: type[Op], algebra: str) -> Callable[[Apply], Rule]:
+def rule(roots: type[Op] | tuple[type[Op], ...], algebra: str) -> Callable[[Apply], Rule]:
     """Make a rule of the decorated function; its name is the function's."""
 
     def make(function: Apply) -> Rule:
-        return Rule(function.__name__.replace("_", "-"), root, algebra, function)
+        classes = roots if isinstance(roots, tuple) else (roots,)
+        return Rule(function.__name__.replace("_", "-"), classes, algebra, function)
 
     return make
 
@@ -119,7 +120,8 @@ def rewrite(graph: Graph, rules: Iterable[Rule], rewriter: Rewriter | None = Non
     rewriter = rewriter or Rewriter()
     by_root: dict[type[Op], list[Rule]] = {}
     for item in rules:
-        by_root.setdefault(item.root, []).append(item)
+        for root in item.roots:
+            by_root.setdefault(root, []).append(item)
     worklist: dict[Op, None] = dict.fromkeys(reversed(list(graph)))
     budget = STEPS_PER_OP * (len(graph) + 16)
     recent: list[str] = []

@@ -21,17 +21,8 @@ from cnn2snn_ir.passes.legalize.legalization import Legalization, Legalizer, leg
 from cnn2snn_ir.passes.legalize.windows import Convolution, axes, enlargements, paddings
 
 
-@legalization(qnn.Conv2D, "a step that is never taken may have any size")
-def equal_stride(op: qnn.Conv2D, rewriter: Legalizer) -> bool:
-    return equalize(op, rewriter)
-
-
-@legalization(qnn.DepthwiseConv2D, "a step that is never taken may have any size")
-def equal_depthwise_stride(op: qnn.DepthwiseConv2D, rewriter: Legalizer) -> bool:
-    return equalize(op, rewriter)
-
-
-def equalize(op: Convolution, rewriter: Legalizer) -> bool:
+@legalization((qnn.Conv2D, qnn.DepthwiseConv2D), "a step that is never taken may have any size")
+def equal_stride(op: Convolution, rewriter: Legalizer) -> bool:
     """Give both axes the stride of the one that has more than one window."""
     if reads_frames(op) or op.strides[0] == op.strides[1] or op.dilation != (1, 1):
         return False
@@ -57,4 +48,4 @@ class EqualStrides(Legalization):
     name = "equal-strides"
 
     def rules(self) -> Sequence[Rule]:
-        return (equal_stride, equal_depthwise_stride)
+        return (equal_stride,)

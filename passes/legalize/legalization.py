@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any
 
 from cnn2snn_ir.diagnostics import Diagnostic, Severity
 from cnn2snn_ir.dialects.levels import Level
 from cnn2snn_ir.ir import Layer, Op, Value
 from cnn2snn_ir.ir.location import layers
-from cnn2snn_ir.ir.rewrite import Rewriter, Rule, rewrite
+from cnn2snn_ir.ir.rewrite import Rewriter, Rule, rewrite, rule
 from cnn2snn_ir.ir.verify import place
 from cnn2snn_ir.passes.base import PassContext, RewritePass
 from cnn2snn_ir.passes.legality.rule import named
@@ -38,11 +39,13 @@ class Legalizer(Rewriter):
         self.done.append((named(op), what.format(layer_name(op))))
 
 
-def legalization(root: type[Op], algebra: str) -> Callable[[Callable[[Any, Legalizer], bool]], Rule]:
+def legalization(
+    roots: type[Op] | tuple[type[Op], ...], algebra: str
+) -> Callable[[Callable[[Any, Legalizer], bool]], Rule]:
     """Like `rule`, for rules that tell what they do."""
 
     def make(function: Callable[[Any, Legalizer], bool]) -> Rule:
-        return Rule(function.__name__.replace("_", "-"), root, algebra, telling(function))
+        return rule(roots, algebra)(telling(function))
 
     return make
 
@@ -50,6 +53,7 @@ def legalization(root: type[Op], algebra: str) -> Callable[[Callable[[Any, Legal
 def telling(function: Callable[[Any, Legalizer], bool]) -> Callable[[Any, Rewriter], bool]:
     """The function as rules have it."""
 
+    @wraps(function)
     def apply(op: Any, rewriter: Rewriter) -> bool:
         assert isinstance(rewriter, Legalizer)
         return function(op, rewriter)

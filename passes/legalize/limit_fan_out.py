@@ -16,7 +16,7 @@ from cnn2snn_ir.dialects import builtin, ops_of
 from cnn2snn_ir.ir import Op, Value
 from cnn2snn_ir.ir.rewrite import Rule
 from cnn2snn_ir.passes.legalize.identity import identity, impassable
-from cnn2snn_ir.passes.legalize.legalization import Legalization, Legalizer, telling
+from cnn2snn_ir.passes.legalize.legalization import Legalization, Legalizer, legalization
 
 MOST_CONSUMERS = 2
 
@@ -26,7 +26,8 @@ def consumers(x: Value) -> list[Op]:
     return [user for user in x.users if not isinstance(user, builtin.Return)]
 
 
-def limit(op: Op, rewriter: Legalizer) -> bool:
+@legalization((builtin.Input, *ops_of("qnn").values()), "x = identity(x)")
+def identity_behind(op: Op, rewriter: Legalizer) -> bool:
     """Let all but the first consumer of `op` read a copy, all but the first of those a copy of the copy, and so on."""
     x = op.results[0]
     count = len(consumers(x))
@@ -51,5 +52,4 @@ class LimitFanOut(Legalization):
     name = "limit-fan-out"
 
     def rules(self) -> Sequence[Rule]:
-        roots: tuple[type[Op], ...] = (builtin.Input, *ops_of("qnn").values())
-        return [Rule("identity-behind", root, "x = identity(x)", telling(limit)) for root in roots]
+        return (identity_behind,)

@@ -23,17 +23,8 @@ from cnn2snn_ir.passes.legalize.legalization import Legalization, Legalizer, leg
 from cnn2snn_ir.passes.legalize.windows import SIZES, Convolution, enlarge, kernel
 
 
-@legalization(qnn.Conv2D, "w = w with zeros around it")
-def pad_kernel(op: qnn.Conv2D, rewriter: Legalizer) -> bool:
-    return pad(op, rewriter)
-
-
-@legalization(qnn.DepthwiseConv2D, "w = w with zeros around it")
-def pad_depthwise_kernel(op: qnn.DepthwiseConv2D, rewriter: Legalizer) -> bool:
-    return pad(op, rewriter)
-
-
-def pad(op: Convolution, rewriter: Legalizer) -> bool:
+@legalization((qnn.Conv2D, qnn.DepthwiseConv2D), "w = w with zeros around it")
+def pad_kernel(op: Convolution, rewriter: Legalizer) -> bool:
     """Put the kernel into the next larger one of the chip."""
     size, width = kernel(op)
     if (
@@ -53,4 +44,4 @@ class PadKernels(Legalization):
     name = "pad-kernels"
 
     def rules(self) -> Sequence[Rule]:
-        return (pad_kernel, pad_depthwise_kernel)
+        return (pad_kernel,)

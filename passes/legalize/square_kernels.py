@@ -21,17 +21,8 @@ from cnn2snn_ir.passes.legalize.legalization import Legalization, Legalizer, leg
 from cnn2snn_ir.passes.legalize.windows import Convolution, enlarge, kernel
 
 
-@legalization(qnn.Conv2D, "w = w with zeros around it")
-def square_kernel(op: qnn.Conv2D, rewriter: Legalizer) -> bool:
-    return square(op, rewriter)
-
-
-@legalization(qnn.DepthwiseConv2D, "w = w with zeros around it")
-def square_depthwise_kernel(op: qnn.DepthwiseConv2D, rewriter: Legalizer) -> bool:
-    return square(op, rewriter)
-
-
-def square(op: Convolution, rewriter: Legalizer) -> bool:
+@legalization((qnn.Conv2D, qnn.DepthwiseConv2D), "w = w with zeros around it")
+def square_kernel(op: Convolution, rewriter: Legalizer) -> bool:
     """Put the kernel into the smallest square one of the chip."""
     height, width = kernel(op)
     if reads_frames(op) or height == width or op.dilation != (1, 1) or op.strides[0] != op.strides[1]:
@@ -45,4 +36,4 @@ class SquareKernels(Legalization):
     name = "square-kernels"
 
     def rules(self) -> Sequence[Rule]:
-        return (square_kernel, square_depthwise_kernel)
+        return (square_kernel,)

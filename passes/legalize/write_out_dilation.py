@@ -25,17 +25,8 @@ from cnn2snn_ir.passes.legalize.legalization import Legalization, Legalizer, leg
 from cnn2snn_ir.passes.legalize.windows import LARGEST, Convolution, by, kernel
 
 
-@legalization(qnn.Conv2D, "dilated w = w with zeros in it")
-def written_out(op: qnn.Conv2D, rewriter: Legalizer) -> bool:
-    return write_out(op, rewriter)
-
-
-@legalization(qnn.DepthwiseConv2D, "dilated w = w with zeros in it")
-def depthwise_written_out(op: qnn.DepthwiseConv2D, rewriter: Legalizer) -> bool:
-    return write_out(op, rewriter)
-
-
-def write_out(op: Convolution, rewriter: Legalizer) -> bool:
+@legalization((qnn.Conv2D, qnn.DepthwiseConv2D), "dilated w = w with zeros in it")
+def write_out_dilation(op: Convolution, rewriter: Legalizer) -> bool:
     """Put zeros between the rows and columns of the kernel."""
     if reads_frames(op) or op.dilation == (1, 1):
         return False
@@ -59,4 +50,4 @@ class WriteOutDilation(Legalization):
     name = "write-out-dilation"
 
     def rules(self) -> Sequence[Rule]:
-        return (written_out, depthwise_written_out)
+        return (write_out_dilation,)
