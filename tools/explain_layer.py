@@ -9,7 +9,7 @@ import numpy as np
 
 from cnn2snn_ir.api import PIPELINES
 from cnn2snn_ir.diagnostics import CompileError, Diagnostics, fail
-from cnn2snn_ir.dialects import qnn
+from cnn2snn_ir.dialects import builtin, qnn
 from cnn2snn_ir.dialects.builtin import Module
 from cnn2snn_ir.dialects.levels import Level
 from cnn2snn_ir.frontends import KERAS_SUFFIXES
@@ -98,7 +98,10 @@ def compiled(module: Module, layer: Layer, problems: Diagnostics) -> Iterator[st
         return
     problems.extend(survey(module, conversion))
     for op in belonging(module.body, layer):
-        yield from ("", *hardware(op, f"Akida {str(target)[1:]}"))
+        if isinstance(op, builtin.State):
+            yield from ("", f"remembers {op.sym_name}: {sample(op.result.type)} for each stream")
+        elif op.results:
+            yield from ("", *hardware(op, f"Akida {str(target)[1:]}"))
 
 
 def parts(pipeline: Pipeline) -> tuple[Pipeline, Pipeline]:
