@@ -111,6 +111,12 @@ def streaming_model():
     return Model(module)
 
 
+def test_a_fifo_and_the_layer_that_reads_it_have_different_names():
+    names = [layer.name for layer in streaming_model().layers]
+    assert [name for name in names if name.endswith("/fifo")] == ["btc/fifo", "dbtc/fifo"]
+    assert len(set(names)) == len(names)
+
+
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_streams_are_independent_saved_and_reset(backend, tmp_path):
     model, frames = Model(streaming_model().module, backend=backend), samples("btc_888") // 2
