@@ -426,14 +426,16 @@ def table(x: Tensor, name: str, activation: str, alpha: float = 0.2) -> Tensor:
 
 
 def tables(x: Tensor) -> Tensor:
-    """Every activation by table behind convolutions, max-pooling and global pooling, and a sum that averages."""
+    """Every activation by table, behind every kind of convolution and a max-pooling, and a sum that averages."""
     x = table(conv(x, "c0", 4, stride=2, relu=None), "c0", "hard_silu")
     x = table(conv(x, "c1", 6, relu=None), "c1", "gelu")
     y = table(depthwise(x, "d2"), "d2", "leaky_relu", 0.1)
     y = table(conv(y, "c3", 6, 1, relu=None), "c3", "swish")
     x = Add(average=True, name="mean")([x, y])
     x = table(conv(x, "c4", 6, pool=2, relu=None), "c4", "leaky_relu")
-    x = table(conv(x, "c5", 8, relu=None), "c5", "swish")
+    x = table(transposed(x, "t5", 5, relu=None), "t5", "gelu")
+    x = table(depthwise_transposed(x, "u6", 4), "u6", "hard_silu")
+    x = table(conv(x, "c7", 6, relu=None), "c7", "swish")
     return dense(global_pool(x), "classes", 6)
 
 
@@ -468,7 +470,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "resnet18": Architecture((20, 16, 1), resnet18),
     "recurrent": Architecture((8, 2), recurrent, streams=3, recurrent=True),
     "upsampling": Architecture((8, 8, 3), upsampling),
-    "tables": Architecture((10, 8, 1), tables),
+    "tables": Architecture((8, 6, 1), tables),
     "table_mlp": Architecture((12,), table_mlp),
     "spatiotemporal": Architecture((10, 8, 1), spatiotemporal, streams=3),
 }
