@@ -308,9 +308,11 @@ def twins(block: qnn.Block) -> str:
 
 
 def fan_out(block: qnn.Block) -> str:
+    """A convolution over time is one layer with its FIFO."""
     if block.result.type.rank != 4:
         return ""
     graphs = {user.graph for user in block.result.users if user.graph is not block.graph}
+    graphs = {graph for graph in graphs if graph.owner.kind is not BlockKind.FIFO_PUSH}
     others = [user for user in block.result.users if user.graph is block.graph and not isinstance(user, builtin.Return)]
     count = len(graphs) + len(others)
     return unless(count <= 2, f"{count} layers")
