@@ -367,13 +367,14 @@ def unet(x: Tensor) -> Tensor:
 
 
 def spatiotemporal(x: Tensor) -> Tensor:
-    """(2+1)D convolutions: over space with stride 2, then over time, full and depthwise, of 3 and of 5 frames."""
+    """(2+1)D convolutions: over space with stride 2, then over time, full and depthwise, of 1, 3 and 5 frames."""
     x = conv(x, "space0", 4, stride=2, bn=True)
     x = temporal(x, "time0", 6, 5)
     x = conv(x, "space1", 8, stride=2, relu=RELU3)
     x = depthwise_temporal(x, "time1_dw", 3)
-    x = conv(x, "time1_pw", 6, 1)
+    x = temporal(x, "time1_pw", 6, 1)
     x = depthwise_temporal(x, "time2_dw", 5, relu=RELU6)
+    x = depthwise_temporal(x, "now_dw", 1, relu=RELU3)
     x = temporal(x, "time2", 6, 3, relu=None)
     x = conv(x, "space3", 8, stride=2)
     return dense(global_pool(x), "gestures", 5)

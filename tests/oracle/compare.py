@@ -55,7 +55,7 @@ def main(folder: Path) -> int:
         excused = record.stem.startswith(EXPECTED_TO_DIFFER)
         failed += bool(wrong) and not excused
         found = f"DIFFERENT: {', '.join(wrong)}" + (" (as it should)" if excused else "") if wrong else "equal"
-        print(f"{record.stem:32s} {', '.join(said):48s} {found}")
+        print(f"{record.stem:40s} {', '.join(said):48s} {found}")
     print("all equal" if not failed else f"{failed} models differ")
     return int(failed > 0)
 
