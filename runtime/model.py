@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnn2snn_ir.diagnostics import fail
-from cnn2snn_ir.dialects import builtin
+from cnn2snn_ir.dialects import akida2, builtin
 from cnn2snn_ir.ir import Op, Tensor, Value
 from cnn2snn_ir.ir.fields import Role
 from cnn2snn_ir.reference.interpreter import Memory
@@ -36,8 +36,12 @@ class Layer:
 
     @property
     def name(self) -> str:
-        """The name of the main source layer: of the convolution, not of the ReLU fused behind it."""
-        return str(self.op.annotations.get("layer") or self.op.results[0].name or self.type.lower())
+        """The name of the main source layer: of the convolution, not of the ReLU fused behind it; or of a FIFO."""
+        result = self.op.results[0]
+        if isinstance(self.op, akida2.FifoPush):  # its source layer is that of the convolution, which bears the name
+            memories = [user.sym_name for user in result.users if isinstance(user, builtin.Store)]
+            return memories[0] if memories else self.type.lower()
+        return str(self.op.annotations.get("layer") or result.name or self.type.lower())
 
     @property
     def output_name(self) -> str:

@@ -49,14 +49,17 @@ PREDICTION_BITS, DECISION_SCALE_BITS, DECISION_BUFFER_BITS = 15, 16, 44
 
 
 def last_frames(imp: Importer, record: LayerRecord, x: Tracked) -> Tracked:
-    """The last `kernel_size` frames, oldest first: [height, width, time, channels], zeros before the first call."""
+    """The last `kernel_size` frames, oldest first: [height, width, time, channels], zeros before the first call.
+
+    One frame alone is the map itself, without an axis of time: what reads it is a 1x1 convolution.
+    """
     if x.value.type.rank != 4:
         raise UnsupportedLayerError("it must read feature maps", found=str(x.value.type))
     frames = int(record.config["kernel_size"])
+    if frames == 1:
+        return x
     height, width, channels = x.value.type.per_sample
     newest = imp.emit(qnn.Reshape(x.value, (height, width, 1, channels)))
-    if frames == 1:
-        return x.on(newest)
     name = f"{record.name}/fifo"
     before = imp.emit(builtin.State(name, (height, width, frames - 1, channels), x.value.type.element))
     window = imp.emit(qnn.Concat((before, newest), 3))
@@ -73,8 +76,8 @@ def remember(imp: Importer, name: str, value: Value) -> None:
 def buffer_temp_conv(imp: Importer, record: LayerRecord, inputs: list[Tracked]) -> Tracked:
     """All frames of a position as channels, time slowest, through a 1x1 convolution."""
     x = condition(imp, last_frames(imp, record, inputs[0]), buffer_value_bits(record))
-    height, width, frames, channels = x.value.type.per_sample
-    flat = imp.emit(qnn.Reshape(x.value, (height, width, frames * channels)))
+    height, width, *frames, channels = x.value.type.per_sample
+    flat = imp.emit(qnn.Reshape(x.value, (height, width, frames[0] * channels))) if frames else x.value
     bits, axis = weight_config(record, -1)
     integers, weight_scale = quantize_weights(weight(record, "kernel"), bits, axis)
     kernel = imp.constant(integers, si(bits), "kernel")
@@ -86,15 +89,14 @@ def buffer_temp_conv(imp: Importer, record: LayerRecord, inputs: list[Tracked]) 
 def depthwise_buffer_temp_conv(imp: Importer, record: LayerRecord, inputs: list[Tracked]) -> Tracked:
     """Each channel of a position over time: a depthwise convolution of [positions, time] with a kernel [1, time]."""
     x = condition(imp, last_frames(imp, record, inputs[0]), buffer_value_bits(record))
-    height, width, frames, channels = x.value.type.per_sample
-    rows = imp.emit(qnn.Reshape(x.value, (height * width, frames, channels)))
+    height, width, *frames, channels = x.value.type.per_sample
+    rows = imp.emit(qnn.Reshape(x.value, (height * width, *frames, channels))) if frames else x.value
     bits, axis = weight_config(record, -1)
     integers, weight_scale = quantize_weights(weight(record, "kernel"), bits, axis)
-    kernel = imp.constant(integers.reshape(1, frames, channels), si(bits), "kernel")
-    product = imp.emit(
-        qnn.DepthwiseConv2D(rows, kernel, padding=Padding.VALID, acc=integer_type(x.value_bits)),
-    )
-    value = imp.emit(qnn.Reshape(product, (height, width, channels)))
+    kernel = imp.constant(integers.reshape(1, -1, channels), si(bits), "kernel")
+    value = imp.emit(qnn.DepthwiseConv2D(rows, kernel, padding=Padding.VALID, acc=integer_type(x.value_bits)))
+    if frames:
+        value = imp.emit(qnn.Reshape(value, (height, width, channels)))
     return finish(imp, record, value, x, weight_scale)
 
 

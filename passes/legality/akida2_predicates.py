@@ -354,10 +354,17 @@ def fan_out(block: qnn.Block) -> str:
     result = block.results[0]
     if result.type.rank != 4:
         return ""
-    graphs = {user.graph for user in result.users if user.graph is not block.graph}
+    inner = [user for user in result.users if user.graph is not block.graph]
+    graphs = {user.graph for user in inner if not pushes_frame(user)}
     others = [user for user in result.users if user.graph is block.graph and not isinstance(user, builtin.Return)]
     count = len(graphs) + len(others)
     return unless(count <= 2, f"{count} layers")
+
+
+def pushes_frame(op: Op) -> bool:
+    """True for ops of a FIFO, which is one layer with the convolution over time."""
+    block = op.graph.owner if op.graph is not None else None
+    return isinstance(block, qnn.Block) and block.kind is BlockKind.FIFO_PUSH
 
 
 def left_over(op: Op) -> str:

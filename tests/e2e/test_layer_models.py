@@ -107,6 +107,12 @@ def test_streams_at_the_hardware_level():
     assert {key: a.tolist() for key, a in ours.items()} == {key: a.tolist() for key, a in theirs.items()}
 
 
+def test_a_fifo_and_the_layer_that_reads_it_have_different_names():
+    names = [layer.name for layer in Model(streaming_program()).layers]
+    assert [name for name in names if name.endswith("/fifo")] == ["btc/fifo", "dbtc/fifo"]
+    assert len(set(names)) == len(names)
+
+
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_streams_are_independent_saved_and_reset(backend, tmp_path):
     model, frames = Model(streaming_program(), backend=backend), FRAMES

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,14 @@ class Recorded:
         named = dict.fromkeys(k.rpartition("|")[0] for k in self.data if k.endswith(("|v", "|sha256")))
         silent = {r.name for r in read_archive(self.model).layers if r.class_name in SILENT}
         return [name for name in named if name not in silent]
+
+    def calls(self, function: Callable[[np.ndarray], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """What `function` returns for the samples; of a model that remembers, call by call, as it was recorded."""
+        samples = self.data["x"]
+        if "__steps__" not in self.data:
+            return dict(function(samples))
+        steps = [function(step) for step in samples]
+        return {name: np.stack([values[name] for values in steps]) for name in steps[0]}
 
     def equals(self, name: str, array: np.ndarray) -> bool:
         """True if these are a layer's integers; shapes may differ by dimensions of 1."""

@@ -14,6 +14,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from quantizeml.layers import (
+    Activation,
+    Add,
+    BufferTempConv,
+    DepthwiseBufferTempConv,
+    DepthwiseConv2DTranspose,
+    ExtractToken,
+    StatefulProjection,
+    StatefulRecurrent,
+)
 from tf_keras import layers
 
 Tensor = Any
@@ -33,6 +43,10 @@ class Architecture:
 
     shape: tuple[int, ...]
     body: Callable[[Tensor], Tensor]
+    streams: int = 0
+    """How many streams a model that remembers is given, one frame or sequence of each a call."""
+    recurrent: bool = False
+    """Samples are sequences, and the number of streams is fixed in the model."""
 
 
 RELU6 = Relu(6.0)
@@ -84,6 +98,30 @@ def depthwise(
         kernel, strides=stride, padding=padding, use_bias=relu is not None and not bn, name=name
     )(x)
     return _tail(made, name, relu, bn, pool)
+
+
+def transposed(x: Tensor, name: str, filters: int, kernel: int = 3, *, relu: Relu | None = RELU6) -> Tensor:
+    """Transposed convolution that doubles the map."""
+    made = layers.Conv2DTranspose(filters, kernel, strides=2, padding="same", name=name)(x)
+    return _tail(made, name, relu, bn=False, pool=None)
+
+
+def depthwise_transposed(x: Tensor, name: str, kernel: int = 3, *, relu: Relu | None = None) -> Tensor:
+    """Depthwise transposed convolution that doubles the map."""
+    made = DepthwiseConv2DTranspose(kernel, strides=2, padding="same", use_bias=relu is not None, name=name)(x)
+    return _tail(made, name, relu, bn=False, pool=None)
+
+
+def temporal(x: Tensor, name: str, filters: int, frames: int, *, relu: Relu | None = RELU6) -> Tensor:
+    """Convolution over the last `frames` frames."""
+    made = BufferTempConv(filters, frames, use_bias=True, name=name)(x)
+    return _tail(made, name, relu, bn=False, pool=None)
+
+
+def depthwise_temporal(x: Tensor, name: str, frames: int, *, relu: Relu | None = None) -> Tensor:
+    """Depthwise convolution over the last `frames` frames."""
+    made = DepthwiseBufferTempConv(frames, use_bias=relu is not None, name=name)(x)
+    return _tail(made, name, relu, bn=False, pool=None)
 
 
 def separable(x: Tensor, name: str, filters: int, *, stride: int = 1, relu: Relu = RELU3) -> Tensor:
@@ -313,6 +351,102 @@ def named_stages(x: Tensor) -> Tensor:
     return layers.Activation("softmax", name=".act>softmax_")(x)
 
 
+def unet(x: Tensor) -> Tensor:
+    """Nine layers with weights: an encoder, a decoder that doubles maps in two ways, a skip connection to each."""
+    full = conv(x, "down0", 4)
+    half = conv(full, "down1", 5, stride=2)
+    quarter = conv(half, "down2", 6, pool=2)
+    x = conv(quarter, "middle", 6)
+    x = transposed(x, "up1", 5)
+    x = layers.Concatenate(name="join1")([x, half])
+    x = conv(x, "merge1", 6, relu=RELU3)
+    x = depthwise_transposed(x, "up0_dw")
+    x = conv(x, "up0_pw", 4, 1, relu=None)
+    x = add("join0", x, full, relu=None)
+    return conv(x, "labels", 3, 1, relu=None)
+
+
+def spatiotemporal(x: Tensor) -> Tensor:
+    """(2+1)D convolutions: over space with stride 2, then over time, full and depthwise, of 1, 3 and 5 frames."""
+    x = conv(x, "space0", 4, stride=2, bn=True)
+    x = temporal(x, "time0", 6, 5)
+    x = conv(x, "space1", 8, stride=2, relu=RELU3)
+    x = depthwise_temporal(x, "time1_dw", 3)
+    x = temporal(x, "time1_pw", 6, 1)
+    x = depthwise_temporal(x, "time2_dw", 5, relu=RELU6)
+    x = depthwise_temporal(x, "now_dw", 1, relu=RELU3)
+    x = temporal(x, "time2", 6, 3, relu=None)
+    x = conv(x, "space3", 8, stride=2)
+    return dense(global_pool(x), "gestures", 5)
+
+
+def resnet18(x: Tensor) -> Tensor:
+    """The layout of ResNet-18 with few channels: 17 convolutions, 3 more on shortcuts, a dense layer."""
+    x = conv(x, "stem", 3, 7, stride=2, pool=2)
+    for stage, filters in enumerate([3, 4, 4, 5]):
+        for block in "ab":
+            name, down = f"s{stage}{block}", stage > 0 and block == "a"
+            shortcut = conv(x, f"{name}_skip", filters, 1, stride=2, relu=None, bn=True) if down else x
+            x = conv(x, f"{name}1", filters, stride=2 if down else 1, bn=True)
+            x = conv(x, f"{name}2", filters, relu=None, bn=True)
+            x = add(f"{name}_add", x, shortcut)
+    return dense(global_pool(x), "classes", 4)
+
+
+def recurrent(x: Tensor) -> Tensor:
+    """Two linear recurrences, each between two projections, the second of which also drops time steps."""
+    for i, (states, units, subsample) in enumerate([(6, 5, 2), (5, 8, 4)]):
+        # no bias in front of a recurrence
+        x = StatefulProjection(states, use_bias=False, name=f"in{i}")(x)
+        x = StatefulRecurrent(name=f"states{i}")(x)
+        x = ExtractToken(token=0, axis=-1, name=f"real{i}")(x)
+        x = StatefulProjection(units, subsample=subsample, name=f"out{i}")(x)
+        x = layers.ReLU(max_value=6.0, name=f"out{i}_relu")(x)
+    x = layers.Flatten(name="flat")(x)
+    x = dense(x, "hidden", 8, relu=RELU6)
+    return dense(x, "words", 5)
+
+
+def upsampling(x: Tensor) -> Tensor:
+    """Transposed convolutions, full and depthwise, of kernel 3 and 4, with ReLU and without; one is the last layer."""
+    x = conv(x, "c0", 4, stride=2)
+    x = transposed(x, "full3", 5, 3, relu=RELU3)
+    x = conv(x, "c1", 6, stride=2)
+    x = depthwise_transposed(x, "depth4", 4)
+    x = conv(x, "c2", 4, stride=2)
+    x = transposed(x, "full4", 5, 4, relu=None)
+    x = conv(x, "c3", 6, stride=2, relu=UNBOUNDED)
+    x = depthwise_transposed(x, "depth3", 3, relu=RELU6)
+    x = conv(x, "c4", 4, stride=2)
+    return transposed(x, "image", 3, 4, relu=None)
+
+
+def table(x: Tensor, name: str, activation: str, alpha: float = 0.2) -> Tensor:
+    """An activation that is computed by table."""
+    return Activation(activation, alpha=alpha, name=f"{name}_{activation}")(x)
+
+
+def tables(x: Tensor) -> Tensor:
+    """Every activation by table, behind every kind of convolution and a max-pooling, and a sum that averages."""
+    x = table(conv(x, "c0", 4, stride=2, relu=None), "c0", "hard_silu")
+    x = table(conv(x, "c1", 6, relu=None), "c1", "gelu")
+    y = table(depthwise(x, "d2"), "d2", "leaky_relu", 0.1)
+    y = table(conv(y, "c3", 6, 1, relu=None), "c3", "swish")
+    x = Add(average=True, name="mean")([x, y])
+    x = table(conv(x, "c4", 6, pool=2, relu=None), "c4", "leaky_relu")
+    x = table(transposed(x, "t5", 5, relu=None), "t5", "gelu")
+    x = table(depthwise_transposed(x, "u6", 4), "u6", "hard_silu")
+    x = table(conv(x, "c7", 6, relu=None), "c7", "swish")
+    return dense(global_pool(x), "classes", 6)
+
+
+def table_mlp(x: Tensor) -> Tensor:
+    """Activations by table behind dense layers."""
+    x = table(dense(x, "fc0", 10), "fc0", "gelu")
+    x = table(dense(x, "fc1", 8), "fc1", "hard_silu")
+    return dense(x, "classes", 5)
+
+
 ARCHITECTURES: dict[str, Architecture] = {
     "kws": Architecture((49, 10, 1), keyword_spotting),
     "mobile": Architecture((24, 24, 3), mobile),
@@ -333,4 +467,11 @@ ARCHITECTURES: dict[str, Architecture] = {
     "detector": Architecture((24, 16, 3), detector),
     "float_tail": Architecture((12, 12, 3), float_tail),
     "named_stages": Architecture((10, 14, 1), named_stages),
+    "unet": Architecture((8, 12, 3), unet),
+    "resnet18": Architecture((20, 16, 1), resnet18),
+    "recurrent": Architecture((8, 2), recurrent, streams=3, recurrent=True),
+    "upsampling": Architecture((8, 8, 3), upsampling),
+    "tables": Architecture((8, 6, 1), tables),
+    "table_mlp": Architecture((12,), table_mlp),
+    "spatiotemporal": Architecture((10, 8, 1), spatiotemporal, streams=3),
 }

@@ -35,14 +35,15 @@ def verdict(recorded: Recorded, values: Mapping[str, Any]) -> tuple[str, list[st
 
 def compare(recorded: Recorded) -> tuple[list[str], list[str]]:
     """What was compared at each level, and the layers that differ."""
-    samples = recorded.data["x"]
-    seen, wrong = verdict(recorded, run_all(load_model(recorded.model), samples))
+    module, memory = load_model(recorded.model), {}
+    seen, wrong = verdict(recorded, recorded.calls(lambda x: run_all(module, x, memory)))
     said = [f"qnn {seen}"]
     try:
         program = Model(compile_model(recorded.model, allow_float_tail=True)[0])
     except CompileError as error:
         return [*said, f"program refused: {error.diagnostics[0].code}"], wrong
-    seen, also = verdict(recorded, program.intermediates(samples))
+    memory = {}
+    seen, also = verdict(recorded, recorded.calls(lambda x: program.intermediates(x, memory=memory)))
     return [*said, f"program {seen}"], [*wrong, *also]
 
 
@@ -54,7 +55,7 @@ def main(folder: Path) -> int:
         excused = record.stem.startswith(EXPECTED_TO_DIFFER)
         failed += bool(wrong) and not excused
         found = f"DIFFERENT: {', '.join(wrong)}" + (" (as it should)" if excused else "") if wrong else "equal"
-        print(f"{record.stem:32s} {', '.join(said):48s} {found}")
+        print(f"{record.stem:40s} {', '.join(said):48s} {found}")
     print("all equal" if not failed else f"{failed} models differ")
     return int(failed > 0)
 

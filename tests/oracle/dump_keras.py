@@ -3,6 +3,9 @@
 Format of a dump (`.npz`):
 
 * `x`: the input samples, in the dtype that the model takes (uint8 or float32).
+* `__steps__`, for a model that remembers: how many calls it was given.  `x`, every layer's integers and
+  `__output__` then have the calls as their first axis and the streams as their second; before the first call the
+  model's memory is zero.
 * for every layer NAME but the InputLayer, either
   - `NAME|v` the integers, in the smallest signed integer dtype that holds them,
     `NAME|fb` the fractional bits (float32, scalar or one per channel),
@@ -22,6 +25,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +33,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 from numpy.typing import NDArray
+from quantizeml.layers import BufferTempConv, DepthwiseBufferTempConv, StatefulRecurrent
 from quantizeml.tensors import FixedPoint, QFloat
 
 HEAD = 64
@@ -41,23 +46,50 @@ Array = NDArray[Any]
 Dump = dict[str, Array]
 
 
-def record(model: keras.Model, x: Array) -> Dump:
-    """Run `model` on `x` in graph mode and return the dump of every layer, full values."""
+def record(model: keras.Model, x: Array, *, streams: bool = False) -> Dump:
+    """Run `model` on `x` in graph mode and return the dump of every layer, full values.
+
+    With `streams`, each `x[i]` is one call with a batch of streams, in order.
+    """
     inner = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
     probe = keras.Model(model.inputs, [layer.output for layer in inner])
-    tensors = tf.function(lambda batch: probe(batch, training=False))(x)
-    dump: Dump = {"x": x}
-    for layer, tensor in zip(inner, tensors, strict=True):
-        dump |= _describe(layer.name, tensor)
-    dump["__output__"] = model.predict(x, verbose=0)
+    function = tf.function(lambda batch: probe(batch, training=False))
+    calls = list(x) if streams else [x]
+    forget(inner)
+    results = [function(call) for call in calls]
+    dump: Dump = {"x": x} | ({"__steps__": np.array(len(calls), np.int32)} if streams else {})
+    for layer, *tensors in zip(inner, *results, strict=True):
+        described = [_describe(layer.name, tensor) for tensor in tensors]
+        dump |= {key: _joined(key, [entries[key] for entries in described], streams) for key in described[0]}
+    forget(inner)
+    answers = [model.predict(call, batch_size=len(call), verbose=0) for call in calls]
+    dump["__output__"] = _joined("__output__", answers, streams)
     last = model.output_names[0]
     if last in dump and not np.array_equal(dump[last], dump["__output__"]):
         raise AssertionError(f"{model.name}: the probe and model.predict disagree on '{last}'")
     return dump
 
 
+def forget(layers: Iterable[keras.layers.Layer]) -> None:
+    """Zero what layers remember of earlier calls."""
+    for layer in layers:
+        if isinstance(layer, BufferTempConv | DepthwiseBufferTempConv):
+            layer.reset_buffer()
+        elif isinstance(layer, StatefulRecurrent):
+            layer.reset_layer_states()
+
+
+def _joined(key: str, arrays: list[Array], streams: bool) -> Array:
+    """One entry from those of all calls: values step by step, exponents and scales once."""
+    if key.endswith(("|fb", "|vb", "|scale")):
+        if any(not np.array_equal(array, arrays[0]) for array in arrays):
+            raise AssertionError(f"'{key}' changes from call to call")
+        return arrays[0]
+    return np.stack(arrays) if streams else arrays[0]
+
+
 def _describe(name: str, tensor: Any) -> Dump:
-    """The dump entries of one layer output."""
+    """The dump entries of one layer output of one call."""
     if not isinstance(tensor, FixedPoint | QFloat):
         return {name: np.asarray(tensor)}
     entries: Dump = {

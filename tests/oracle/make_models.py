@@ -7,7 +7,8 @@ files appear in OUTDIR: NAME.h5, the quantized model as Keras saves it, and NAME
 intermediate tensor on a few samples (`dump_keras.py` describes the format). NAME says
 ARCHITECTURE_INPUT_WEIGHTS_ACTIVATIONS: `i8` is a uint8 image whose first layer has 8-bit weights,
 `fs` a float input quantized to signed integers, `fu` to unsigned ones; `pt` means per-tensor
-activations. Everything is seeded by the name, so one entry can be remade alone; another WORD gives other
+activations, `o` the bits of outputs without an activation, `b` those of buffers, `out` those of the
+last layer. Everything is seeded by the name, so one entry can be remade alone; another WORD gives other
 weights and samples.
 """
 
@@ -28,14 +29,24 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 from architectures import ARCHITECTURES, Architecture
-from dump_keras import Array, record, write
-from quantizeml.layers import InputQuantizer
+from dump_keras import Array, forget, record, write
+from quantizeml.layers import DepthwiseConv2DTranspose, InputQuantizer, StatefulRecurrent
 from quantizeml.models import QuantizationParams, quantize
 
 CALIBRATION_SAMPLES = 64
 CALIBRATION_BATCH = 16
+CALIBRATION_STEPS = 24
+"""Calls of a model that remembers."""
 COMPACT_ABOVE = 45_000
 """Keras leaves half of an .h5 file as free space; files above this size are written compactly."""
+
+
+FILTERS_BEFORE_LAST = (
+    keras.layers.DepthwiseConv2D,
+    keras.layers.Conv2DTranspose,
+    DepthwiseConv2DTranspose,
+)
+"""Layers whose kernels have the output channels on the last axis but one."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +60,21 @@ class Entry:
     first_weights: int = 8
     per_tensor: bool = False
     source: Literal["image", "signed", "unsigned"] = "image"
-    """uint8 image with a Rescaling layer, or float input quantized to int8 or to uint8."""
+    """uint8 image with a Rescaling layer, or float input quantized to signed or to unsigned integers."""
+    input_bits: int = 8
+    """Bits of a quantized float input."""
     offset: float = 0.0
     """Rescaling offset; QuantizeML folds it in the first bias and in a padding value."""
-    output_bits: int | None = None
+    output_bits: int = 8
+    """Bits of inner layers that have no activation."""
+    buffer_bits: int = 32
+    """Bits of accumulators, for those that do not have fewer."""
+    last_output_bits: int | None = None
     """Bits of a quantizer on the last layer, which normally has none."""
     until: str | None = None
     """Last layer to quantize."""
     samples: int = 4
+    """Samples recorded; of streams, calls."""
     salt: str = ""
     """Mixed into every seed."""
     also_keras: bool = False
@@ -92,21 +110,58 @@ TABLE: tuple[Entry, ...] = (
     Entry("pools_i8_w8_a8", "pools"),
     Entry("reshapes_fs_w8_a8_pt", "reshapes", source="signed", per_tensor=True),
     Entry("rgb_offset_i8_w8_a8", "rgb", offset=-1.0),
-    Entry("conv_head_i8_w4_a8_out8", "conv_head", weights=4, output_bits=8),
+    Entry("conv_head_i8_w4_a8_out8", "conv_head", weights=4, last_output_bits=8),
     Entry("detector_fu_w4_a4_pt", "detector", weights=4, activations=4, per_tensor=True, source="unsigned"),
     Entry("float_tail_i8_w8_a8", "float_tail", until="embedding", also_keras=True),
     Entry("named_stages_i8_w8_a8", "named_stages"),
+    Entry("unet_i8_w8_a8", "unet", samples=2),
+    Entry("unet_i8_w4_a4_pt", "unet", weights=4, activations=4, per_tensor=True, samples=2),
+    Entry("resnet18_i8_w8_a8", "resnet18", samples=2),
+    Entry("upsampling_i8_w8_a8", "upsampling", samples=2),
+    Entry(
+        "upsampling_i8_w4_a6_pt_o12_b26_out16",
+        "upsampling",
+        weights=4,
+        activations=6,
+        per_tensor=True,
+        output_bits=12,
+        buffer_bits=26,
+        last_output_bits=16,
+        samples=2,
+    ),
+    Entry("tables_i8_w8_a8", "tables", samples=3),
+    Entry("table_mlp_fs_w4_a6_o10", "table_mlp", weights=4, activations=6, source="signed", output_bits=10),
+    Entry("spatiotemporal_i8_w8_a8", "spatiotemporal", samples=12),
+    Entry(
+        "spatiotemporal_i8_w4_a4_pt_o6",
+        "spatiotemporal",
+        weights=4,
+        activations=4,
+        per_tensor=True,
+        output_bits=6,
+        samples=12,
+    ),
+    Entry("recurrent_fs_w8_a8", "recurrent", source="signed", samples=10),
+    Entry("recurrent_fs16_w4_a8", "recurrent", weights=4, source="signed", input_bits=16, samples=10),
 )
 
 
-def structured_samples(entry: Entry, shape: tuple[int, ...]) -> Array:
-    """Blocky random patterns with noise and a different gain per channel, in the model's input dtype."""
+def structured_samples(entry: Entry, architecture: Architecture) -> Array:
+    """Blocky random patterns with noise and a different gain per channel, in the model's input dtype.
+
+    Those to calibrate with come first, the `entry.samples` recorded ones last.  Streams have the calls as their first
+    axis, and change slowly along it.
+    """
+    shape, count = architecture.shape, CALIBRATION_SAMPLES + entry.samples
+    if architecture.streams:
+        shape, count = (CALIBRATION_STEPS + entry.samples, *shape), architecture.streams
     rng = np.random.default_rng(entry.seed("/samples"))
-    count = CALIBRATION_SAMPLES + entry.samples
     blocks = rng.normal(size=(count, *(-(-n // 4) for n in shape[:-1]), shape[-1]))
     for axis in range(1, len(shape)):
         blocks = np.repeat(blocks, 4, axis=axis)
     pattern = blocks[(slice(None), *(slice(n) for n in shape))] + 0.3 * rng.normal(size=(count, *shape))
+    if architecture.streams:
+        pattern = pattern.swapaxes(0, 1)
     if entry.source == "image":
         image: Array = np.clip(np.rint(128 + 60 * pattern), 0, 255).astype(np.uint8)
         return image
@@ -119,33 +174,43 @@ def structured_samples(entry: Entry, shape: tuple[int, ...]) -> Array:
 def float_model(entry: Entry, architecture: Architecture, x: Array) -> keras.Model:
     """The float network of an entry, its weights spread over a wide range of scales."""
     dtype = "uint8" if entry.source == "image" else "float32"
-    inputs = keras.Input(architecture.shape, dtype=dtype, name="input")
+    batch = architecture.streams if architecture.recurrent else None
+    inputs = keras.Input(architecture.shape, batch_size=batch, dtype=dtype, name="input")
     conditioned = inputs
     if entry.source == "image":
         scale = 1 / 127.5 if entry.offset else 1 / 255
         conditioned = keras.layers.Rescaling(scale, entry.offset, name="rescaling")(inputs)
     model = keras.Model(inputs, architecture.body(conditioned), name=entry.architecture)
-    spread_weights(model, x, np.random.default_rng(entry.seed("/weights")))
+    calls = list(x) if architecture.streams else [x]
+    spread_weights(model, calls, np.random.default_rng(entry.seed("/weights")))
     return model
 
 
-def spread_weights(model: keras.Model, x: Array, rng: np.random.Generator) -> None:
+def spread_weights(model: keras.Model, calls: list[Array], rng: np.random.Generator) -> None:
     """Give every layer weights for which its outputs have channels of size 2^-1.5 to 2^1.5.
 
     Freshly initialised networks have channels all alike; then per-channel scales and fractional bits
     would be equal and hide errors of indexing.
     """
-    values: dict[int, Any] = {}
+    values: dict[int, list[Any]] = {}
     for layer in model.layers:
         if isinstance(layer, keras.layers.InputLayer):
-            values[id(layer.output)] = tf.constant(x)
+            values[id(layer.output)] = [tf.constant(x) for x in calls]
             continue
-        source = tf.nest.map_structure(lambda t: values[id(t)], layer.input)
+        sources = [tf.nest.map_structure(lambda t, i=i: values[id(t)][i], layer.input) for i in range(len(calls))]
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.set_weights(_normalization_weights(source.numpy(), rng))
+            layer.set_weights(_normalization_weights(np.concatenate(sources), rng))
+        elif isinstance(layer, StatefulRecurrent):
+            layer.set_weights(_recurrence_weights(layer.output_shape[-2], rng))
         elif layer.weights:
-            _spread_kernel(layer, source, rng)
-        values[id(layer.output)] = layer(source, training=False)
+            _spread_kernel(layer, sources, rng)
+        values[id(layer.output)] = _outputs(layer, sources)
+
+
+def _outputs(layer: keras.layers.Layer, sources: list[Any]) -> list[Any]:
+    """What a layer computes from each call, the first one without a past."""
+    forget([layer])
+    return [layer(source, training=False) for source in sources]
 
 
 def _normalization_weights(source: Array, rng: np.random.Generator) -> list[Array]:
@@ -158,37 +223,55 @@ def _normalization_weights(source: Array, rng: np.random.Generator) -> list[Arra
     return [gamma, beta, mean, source.var(axes) * rng.uniform(0.8, 1.25, channels)]
 
 
-def _spread_kernel(layer: keras.layers.Layer, source: Any, rng: np.random.Generator) -> None:
-    """Random kernel, normalised per output channel on `source`, then scaled by a random gain."""
+def _recurrence_weights(channels: int, rng: np.random.Generator) -> list[Array]:
+    """Real and imaginary parts of damped rotations, in steps of 1/64.
+
+    With so few bits the products with a 16-bit state are exact in float32, which carries QuantizeML's integers.
+    """
+    rotations = rng.uniform(0.6, 0.9, channels) * np.exp(1j * rng.uniform(0.2, 1.3, channels))
+    # in both parts one is over a half, as they must have the same fractional bits
+    rotations[:2] = 0.75 + 0.25j, 0.25 + 0.75j
+    return [np.rint(part * 64) / 64 for part in (rotations.real, rotations.imag)]
+
+
+def _spread_kernel(layer: keras.layers.Layer, sources: list[Any], rng: np.random.Generator) -> None:
+    """Random kernel, normalised per output channel on `sources`, then scaled by a random gain."""
     kernel, *bias = layer.get_weights()
     kernel = rng.normal(size=kernel.shape)
     layer.set_weights([kernel, *(np.zeros_like(b) for b in bias)])
-    output = layer(source).numpy().reshape(-1, layer.output_shape[-1])
+    output = np.concatenate(_outputs(layer, sources)).reshape(-1, layer.output_shape[-1])
     # by the deviation, so that ReLU cuts the channel; but after pooling it is tiny beside the mean
     size = np.maximum(output.std(0), 0.4 * np.sqrt((output**2).mean(0)))
     gain = np.exp2(rng.uniform(-1.5, 1.5, size.shape))
     factor = gain / np.maximum(size, 1e-3)
-    depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
-    kernel *= factor[:, None] if depthwise else factor
+    kernel *= factor[:, None] if isinstance(layer, FILTERS_BEFORE_LAST) else factor
     layer.set_weights([kernel, *(gain * rng.normal(0.1, 0.3, b.shape) for b in bias)])
 
 
-def quantized_model(entry: Entry, model: keras.Model, x: Array) -> keras.Model:
+def quantized_model(entry: Entry, architecture: Architecture, model: keras.Model, x: Array) -> keras.Model:
     """Quantize and calibrate with QuantizeML."""
     params = QuantizationParams(
         weight_bits=entry.weights,
         activation_bits=entry.activations,
+        output_bits=entry.output_bits,
+        buffer_bits=entry.buffer_bits,
         input_weight_bits=entry.first_weights,
         per_tensor_activations=entry.per_tensor,
-        input_dtype="int8" if entry.source == "signed" else "uint8",
-        last_output_bits=entry.output_bits,
+        input_dtype=f"{'int' if entry.source == 'signed' else 'uint'}{entry.input_bits}",
+        last_output_bits=entry.last_output_bits,
     )
+    if architecture.recurrent:
+        # whole sequences, which calibration cuts into calls again
+        x = np.concatenate(x, axis=1)
+    elif architecture.streams:
+        # batch after batch, each with one frame of every stream
+        x = x.reshape(-1, *architecture.shape)
     return quantize(
         model,
         qparams=params,
         samples=x,
         num_samples=len(x),
-        batch_size=CALIBRATION_BATCH,
+        batch_size=architecture.streams or CALIBRATION_BATCH,
         quantize_until=entry.until,
     )
 
@@ -245,9 +328,9 @@ def make(entry: Entry, outdir: Path) -> Iterator[Path]:
     keras.backend.clear_session()
     keras.utils.set_random_seed(entry.seed())
     architecture = ARCHITECTURES[entry.architecture]
-    samples = structured_samples(entry, architecture.shape)
+    samples = structured_samples(entry, architecture)
     calibration, x = samples[: -entry.samples], samples[-entry.samples :]
-    model = quantized_model(entry, float_model(entry, architecture, calibration), calibration)
+    model = quantized_model(entry, architecture, float_model(entry, architecture, calibration), calibration)
     if entry.ties:
         craft_ties(model, x)
     if entry.train:
@@ -258,7 +341,7 @@ def make(entry: Entry, outdir: Path) -> Iterator[Path]:
     if entry.also_keras:
         model.save(path.with_suffix(".keras"))
         yield path.with_suffix(".keras")
-    write(path.with_suffix(".npz"), record(model, x))
+    write(path.with_suffix(".npz"), record(model, x, streams=architecture.streams > 0))
     yield path.with_suffix(".npz")
 
 

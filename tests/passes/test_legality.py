@@ -120,6 +120,19 @@ def three_branches():
     return b.finish(b.emit(qnn.Concat((pair, third), 3), "concat"))
 
 
+def frames_and_a_sum():
+    """A map that two layers read: a convolution over time, with its FIFO, and a sum."""
+    b = Builder()
+    x = image(b)
+    height, width, channels = x.type.per_sample
+    before = b.emit(builtin.State("time/fifo", (height, width, 1, channels), si(8)))
+    window = b.emit(qnn.Concat((before, b.emit(qnn.Reshape(x, (height, width, 1, channels)))), 3))
+    b.graph.append(builtin.Store(b.emit(qnn.Slice(window, 3, start=1)), "time/fifo"))
+    flat = b.emit(qnn.Reshape(window, (height, width, 2 * channels)))
+    y = b.requantize(b.relu(b.conv(flat, "time", channels, kernel=(1, 1), padding=Padding.VALID)), "time_relu")
+    return b.finish(b.emit(qnn.Add(x, y, acc=si(32)), "sum"))
+
+
 def input_conv(pad=None):
     b = Builder()
     x = b.input((12, 12, 3))
@@ -301,6 +314,7 @@ def test_a_network_that_breaks_the_rule(code):
         recurrent,
         deciding,
         lambda: frames(10),
+        frames_and_a_sum,
     ],
 )
 def test_networks_that_obey_all_rules(network):
