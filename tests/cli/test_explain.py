@@ -124,3 +124,11 @@ def test_an_unknown_layer_has_neighbours(capsys):
 def test_layer_needs_a_model(capsys):
     assert main(["explain", "--layer", "x"]) == 2
     assert "FILE-MISSING" in output(["--layer", "x", "nothing.h5"], capsys, code=1)
+
+
+def test_a_layer_that_remembers(capsys):
+    model = FIXTURES / "quantizeml" / "recurrent_fs_w8_a8.h5"
+    out = output([model, "--layer", "states0"], capsys)
+    assert "fused into the block out0 (stateful_recurrent)" in out
+    assert "remembers states0/real: 6 si16 for each stream" in out
+    assert "on Akida 2: StatefulRecurrent" in out

@@ -78,7 +78,7 @@ def test_program(recorded):
     model, memory = Model(module), {}
     values = recorded.calls(lambda x: model.intermediates(x, memory=memory))
     compared = [n for n in recorded.layers if n in values]
-    assert len(compared) >= 3
+    assert len(compared) >= 2
     assert recorded.differing(values) == []
     answers = recorded.calls(lambda x: {"__output__": model.predict(x)})["__output__"]
     assert np.allclose(answers, recorded.data["__output__"], rtol=1e-5, atol=1e-6)

@@ -21,6 +21,7 @@ from quantizeml.layers import (
     DepthwiseBufferTempConv,
     DepthwiseConv2DTranspose,
     ExtractToken,
+    PicoPostProcessing,
     StatefulProjection,
     StatefulRecurrent,
 )
@@ -407,6 +408,15 @@ def recurrent(x: Tensor) -> Tensor:
     return dense(x, "words", 5)
 
 
+def anomaly(x: Tensor) -> Tensor:
+    """A recurrence that predicts its own input, and whether it is far off; both are of the input's integers."""
+    y = StatefulProjection(8, use_bias=False, name="in0")(x)
+    y = StatefulRecurrent(name="states0")(y)
+    y = ExtractToken(token=0, axis=-1, name="real0")(y)
+    y = StatefulProjection(x.shape[-1], name="out0")(y)
+    return PicoPostProcessing(threshold=2600, name="alarm")(y, x)
+
+
 def upsampling(x: Tensor) -> Tensor:
     """Transposed convolutions, full and depthwise, of kernel 3 and 4, with ReLU and without; one is the last layer."""
     x = conv(x, "c0", 4, stride=2)
@@ -470,6 +480,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "unet": Architecture((8, 12, 3), unet),
     "resnet18": Architecture((20, 16, 1), resnet18),
     "recurrent": Architecture((8, 2), recurrent, streams=3, recurrent=True),
+    "anomaly": Architecture((8, 3), anomaly, streams=3, recurrent=True),
     "upsampling": Architecture((8, 8, 3), upsampling),
     "tables": Architecture((8, 6, 1), tables),
     "table_mlp": Architecture((12,), table_mlp),

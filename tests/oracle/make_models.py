@@ -6,7 +6,7 @@ Needs an environment with `quantizeml` (see README.md beside this file). For eve
 files appear in OUTDIR: NAME.h5, the quantized model as Keras saves it, and NAME.npz, every
 intermediate tensor on a few samples (`dump_keras.py` describes the format). NAME says
 ARCHITECTURE_INPUT_WEIGHTS_ACTIVATIONS: `i8` is a uint8 image whose first layer has 8-bit weights,
-`fs` a float input quantized to signed integers, `fu` to unsigned ones; `pt` means per-tensor
+`fs` a float input quantized to signed integers, `fu` to unsigned ones, `i16` 16-bit integers; `pt` means per-tensor
 activations, `o` the bits of outputs without an activation, `b` those of buffers, `out` those of the
 last layer. Everything is seeded by the name, so one entry can be remade alone; another WORD gives other
 weights and samples.
@@ -30,11 +30,13 @@ import tensorflow as tf
 import tf_keras as keras
 from architectures import ARCHITECTURES, Architecture
 from dump_keras import Array, forget, record, write
-from quantizeml.layers import DepthwiseConv2DTranspose, InputQuantizer, StatefulRecurrent
+from quantizeml.layers import DepthwiseConv2DTranspose, InputQuantizer, PicoPostProcessing, StatefulRecurrent
 from quantizeml.models import QuantizationParams, quantize
 
 CALIBRATION_SAMPLES = 64
 CALIBRATION_BATCH = 16
+SIGNAL = 3000
+"""Size of 16-bit integer samples, and of what predicts them."""
 CALIBRATION_STEPS = 24
 """Calls of a model that remembers."""
 COMPACT_ABOVE = 45_000
@@ -59,8 +61,8 @@ class Entry:
     activations: int = 8
     first_weights: int = 8
     per_tensor: bool = False
-    source: Literal["image", "signed", "unsigned"] = "image"
-    """uint8 image with a Rescaling layer, or float input quantized to signed or to unsigned integers."""
+    source: Literal["image", "signed", "unsigned", "integers"] = "image"
+    """uint8 image with a Rescaling layer, float input quantized to signed or to unsigned integers, or int16."""
     input_bits: int = 8
     """Bits of a quantized float input."""
     offset: float = 0.0
@@ -142,6 +144,7 @@ TABLE: tuple[Entry, ...] = (
         samples=12,
     ),
     Entry("recurrent_fs_w8_a8", "recurrent", source="signed", samples=10),
+    Entry("anomaly_i16_w8_a8", "anomaly", source="integers", input_bits=16, samples=10),
     Entry("recurrent_fs16_w4_a8", "recurrent", weights=4, source="signed", input_bits=16, samples=10),
 )
 
@@ -165,6 +168,8 @@ def structured_samples(entry: Entry, architecture: Architecture) -> Array:
     if entry.source == "image":
         image: Array = np.clip(np.rint(128 + 60 * pattern), 0, 255).astype(np.uint8)
         return image
+    if entry.source == "integers":
+        return np.rint(SIGNAL * pattern).astype(np.int16)
     gains = np.exp2(rng.uniform(-2, 2, size=shape[-1]))
     # the unsigned input quantizer wants a range that includes zero and is mostly above it
     features: Array = gains * (pattern if entry.source == "signed" else pattern + 1.5)
@@ -173,7 +178,7 @@ def structured_samples(entry: Entry, architecture: Architecture) -> Array:
 
 def float_model(entry: Entry, architecture: Architecture, x: Array) -> keras.Model:
     """The float network of an entry, its weights spread over a wide range of scales."""
-    dtype = "uint8" if entry.source == "image" else "float32"
+    dtype = {"image": "uint8", "integers": "int16"}.get(entry.source, "float32")
     batch = architecture.streams if architecture.recurrent else None
     inputs = keras.Input(architecture.shape, batch_size=batch, dtype=dtype, name="input")
     conditioned = inputs
@@ -183,6 +188,10 @@ def float_model(entry: Entry, architecture: Architecture, x: Array) -> keras.Mod
     model = keras.Model(inputs, architecture.body(conditioned), name=entry.architecture)
     calls = list(x) if architecture.streams else [x]
     spread_weights(model, calls, np.random.default_rng(entry.seed("/weights")))
+    for layer in model.layers:
+        if isinstance(layer, PicoPostProcessing):
+            prediction = layer.inbound_nodes[0].parent_nodes[0].layer
+            prediction.set_weights([SIGNAL * weights for weights in prediction.get_weights()])
     return model
 
 
@@ -197,6 +206,8 @@ def spread_weights(model: keras.Model, calls: list[Array], rng: np.random.Genera
         if isinstance(layer, keras.layers.InputLayer):
             values[id(layer.output)] = [tf.constant(x) for x in calls]
             continue
+        if isinstance(layer, PicoPostProcessing):
+            break  # the last layer, without weights
         sources = [tf.nest.map_structure(lambda t, i=i: values[id(t)][i], layer.input) for i in range(len(calls))]
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.set_weights(_normalization_weights(np.concatenate(sources), rng))
@@ -257,7 +268,7 @@ def quantized_model(entry: Entry, architecture: Architecture, model: keras.Model
         buffer_bits=entry.buffer_bits,
         input_weight_bits=entry.first_weights,
         per_tensor_activations=entry.per_tensor,
-        input_dtype=f"{'int' if entry.source == 'signed' else 'uint'}{entry.input_bits}",
+        input_dtype=f"{'int' if entry.source in ('signed', 'integers') else 'uint'}{entry.input_bits}",
         last_output_bits=entry.last_output_bits,
     )
     if architecture.recurrent:
