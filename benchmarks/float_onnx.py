@@ -1,7 +1,8 @@
 """The float32 twin of an `akida2` module: the same layers, NCHW, biases and ReLUs, no quantization.
 
 A FIFO is an input and an output of the twin: [batch, frames · channels, height, width], or for a depthwise convolution
-[batch, channels, frames, height, width], which makes that a grouped one.  Every table is taken to be a swish.
+[batch, channels, frames, height, width], which makes that a grouped one.  A recurrence is a `Scan`, onnxruntime's loop
+over time.  Every table is taken to be a swish.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ class FloatGraph:
                 return self.push(op, *inputs)
             case akida2.Concatenate():
                 return self.node("Concat", inputs, name, axis=1)
+            case akida2.StatefulRecurrent():
+                return self.recurrence(op, *inputs)
             case akida2.Add():
                 return self.node("Add", inputs, name)
             case akida2.Dequantizer():
@@ -71,7 +74,7 @@ class FloatGraph:
         raise NotImplementedError(op.op_name)
 
     def bias(self, op: akida2.NeuralLayer) -> str:
-        return self.weight(f"{op.result.name}_b", op.bias.array * 0.01)
+        return self.weight(f"{op.results[0].name}_b", op.bias.array * 0.01)
 
     def convolution(self, op: akida2.NeuralLayer, x: str, weights: np.ndarray, group: int) -> str:
         """Convolution, max pooling, activation, average pooling: the order of the hardware."""
@@ -109,6 +112,24 @@ class FloatGraph:
         flat = self.node("Reshape", [window, shape], f"{name}_flat")
         return self.convolution(op, flat, op.weights.array.T[:, :, None, None], channels)
 
+    def recurrence(self, op: akida2.StatefulRecurrent, x: str, real: str, imaginary: str) -> str:
+        """Time first, a projection, the loop, a projection, ReLU, and channels first again."""
+        name, after_real, after_imaginary = (result.name for result in op.results)
+        height = self.integers(f"{name}_height", 2)
+        steps = self.node(
+            "Transpose", [self.node("Squeeze", [x, height], f"{name}_flat")], f"{name}_steps", perm=[2, 0, 1]
+        )
+        u = self.node("MatMul", [steps, self.weight(f"{name}_in", op.in_weights.array * 0.01)], f"{name}_u")
+        states = f"{name}_states"
+        body = rotation(name, op.a_real.array / 2.0**15, op.a_imaginary.array / 2.0**15)
+        loop = helper.make_node(
+            "Scan", [real, imaginary, u], [after_real, after_imaginary, states], body=body, num_scan_inputs=1
+        )
+        self.nodes.append(loop)
+        sums = self.node("MatMul", [states, self.weight(f"{name}_out", op.weights.array * 0.01)], f"{name}_sums")
+        y = self.node("Relu", [self.node("Add", [sums, self.bias(op)], f"{name}_biased")], f"{name}_y")
+        return self.node("Unsqueeze", [self.node("Transpose", [y], f"{name}_back", perm=[1, 2, 0]), height], name)
+
     def push(self, op: akida2.FifoPush, fifo: str, x: str) -> str:
         """The frames without the oldest, and the newest one."""
         name, channels = op.result.name, op.x.type.channels
@@ -129,15 +150,31 @@ class FloatGraph:
         return self.node("Relu", [self.node("ConvTranspose", parts, f"{name}_sums", **sums)], name)
 
 
+def rotation(name: str, a_real: np.ndarray, a_imaginary: np.ndarray) -> onnx.GraphProto:
+    """One step of a recurrence: the new state, and its real part once more for the sequence."""
+    graph = FloatGraph()
+    a, b = graph.weight(f"{name}_a", a_real), graph.weight(f"{name}_b", a_imaginary)
+    turned = graph.node("Sub", [graph.node("Mul", ["re", a], "re_a"), graph.node("Mul", ["im", b], "im_b")], "turned")
+    graph.node("Add", [turned, "u"], "new_re")
+    graph.node("Add", [graph.node("Mul", ["re", b], "re_b"), graph.node("Mul", ["im", a], "im_a")], "new_im")
+    graph.node("Identity", ["new_re"], "step")
+    values = [helper.make_tensor_value_info(v, TensorProto.FLOAT, None) for v in ("re", "im", "u")]
+    results = [helper.make_tensor_value_info(v, TensorProto.FLOAT, None) for v in ("new_re", "new_im", "step")]
+    return helper.make_graph(graph.nodes, f"{name}_step", values, results, graph.weights)
+
+
 def frames_first(fifo: Value) -> bool:
     """True if the twin of `fifo` has an axis for its frames."""
     return any(isinstance(op, akida2.DepthwiseBufferTempConv) for op in fifo.users)
 
 
 def memories(module: builtin.Module) -> dict[str, tuple[int, ...]]:
-    """The FIFOs of the twin by name: shapes of a sample."""
+    """What the twin remembers, by name: shapes of a sample."""
     shapes = {}
     for op in module.states:
+        if len(op.shape) == 1:  # of a recurrence
+            shapes[op.sym_name] = op.shape
+            continue
         height, width, frames, channels = op.shape
         leading = (channels, frames) if frames_first(op.result) else (frames * channels,)
         shapes[op.sym_name] = (*leading, height, width)

@@ -18,6 +18,7 @@ LAYERS: dict[str, tuple[tuple[int, ...], Callable[[Net], Net]]] = {
     "relu": ((16, 16, 32), lambda net: net.conv(32, 3)),
     "swish": ((16, 16, 32), lambda net: net.swish(32, 3)),
     "over_time": ((8, 8, 64), lambda net: net.over_time(64, 5)),
+    "recurrence": ((1, 16, 64), lambda net: net.recurrence(64, 64)),
     "depthwise_over_time": ((8, 8, 64), lambda net: net.depthwise_over_time(5)),
 }
 """The map that a layer reads, and the layer; a convolution with ReLU beside the one with a table."""

@@ -135,6 +135,32 @@ class Net:
         self.graph.append(builtin.Store(pushed, name))
         return fifo
 
+    def recurrence(self, states: int, units: int) -> Net:
+        """A linear recurrence along the width, between two projections."""
+        channels, name = self.x.type.channels, f"recurrence_{len(self.graph)}"
+        before = [self._add(builtin.State(f"{name}/{part}", (states,), si(16))) for part in ("real", "imaginary")]
+        for part, state in zip(("real", "imaginary"), before, strict=True):
+            state.name = f"{name}/{part}"
+        angles = self.rng.uniform(0.2, 1.3, states)
+        a = [Tensor.of(np.rint(0.8 * 2**15 * f(angles)).astype(np.int64), si(16)) for f in (np.cos, np.sin)]
+        variables = self._bias(units) | self._output(units, states)
+        op = akida2.StatefulRecurrent(
+            self.x,
+            *before,
+            self._weights(channels, states),
+            self._weights(states, units),
+            *a,
+            new_state_scales=Tensor.of(200, ui(8)),
+            new_state_shift=Tensor.of(8, si(8)),
+            state_shift=-15,
+            **variables,
+            name=name,
+        )
+        self.x = self._add(op)
+        for state, after in zip(before, op.results[1:], strict=True):
+            self.graph.append(builtin.Store(after, state.owner.sym_name))
+        return self
+
     def separable(self, filters: int, stride: int = 1, pool: Pool = Pool.NONE) -> Net:
         """Depthwise 3x3, then pointwise."""
         return self.depthwise(stride=stride).conv(filters, 1, pool=pool)

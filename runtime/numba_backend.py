@@ -19,6 +19,7 @@ from cnn2snn_ir.runtime.backend import Program
 from cnn2snn_ir.runtime.commands import Commands, reading, writing
 from cnn2snn_ir.runtime.numba_kernels import Kernel
 from cnn2snn_ir.runtime.numba_layer import fits
+from cnn2snn_ir.runtime.numba_recurrence import RecurrenceStep, provable
 from cnn2snn_ir.runtime.numba_window import PushStep, layer_step
 from cnn2snn_ir.runtime.numpy_backend import blas_steps
 from cnn2snn_ir.runtime.requantize import INT16, INT32, Formula, fold_add, inside
@@ -38,8 +39,8 @@ class NumbaBackend:
 
     def steps(self, op: Op, program: Program) -> tuple[Step, ...]:
         """See `Backend`."""
-        layers = program.layers.get(op)
-        if layers is not None:
+        layers = program.layers.get(op, ())
+        if layers:
             operands = [program.ranges[v] for v in op.operands]
             kernels_do = all(fits(layer, operands) for layer in layers)
             return tuple(layer_step(layer) for layer in layers) if kernels_do else blas_steps(layers)
@@ -64,6 +65,8 @@ def plain_step(op: Op, program: Program) -> Step | None:
             return QuantizeStep(op)
         case akida2.Dequantizer() if inside(program.ranges[op.x], INT32):
             return DequantizeStep(op)
+        case akida2.StatefulRecurrent() if provable(op):
+            return RecurrenceStep(op)
         case akida2.FifoPush() if inside(program.ranges[op.result], INT32):
             return PushStep(op)
         case akida2.InputData() | akida2.Concatenate() if op.result in program.ranges:  # floats have none

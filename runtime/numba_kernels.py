@@ -82,7 +82,7 @@ _dot_one_two, _dot_one_one = dot_tile(1, 2), dot_tile(1, 1)
 _depthwise_many, _depthwise_one = depthwise_tile(ROWS), depthwise_tile(1)
 
 
-def _compiled(function: Any) -> Any:
+def compiled(function: Any) -> Any:
     """Compile `function` at its first call; release the interpreter lock while it runs."""
     try:
         return njit(nogil=True, error_model="numpy", cache=True)(function)
@@ -287,7 +287,7 @@ def _dequantize(samples, c, x):  # type: ignore[no-untyped-def]
                 out[m] = np.float32(pixel[m]) * scales[m]
 
 
-@_compiled
+@compiled
 def execute(samples, commands):  # type: ignore[no-untyped-def]
     """Run `commands`, an array of `COMMAND`, on the first `samples` samples of the buffers they name."""
     for index in range(len(commands)):
