@@ -22,27 +22,19 @@ from cnn2snn_ir.passes.legality.akida2_predicates import (
     left_over,
     mapped_channels,
     mapped_dense,
-    mapped_frames,
     mapped_kernel,
     mapped_padding,
-    memory,
     no_dilation,
-    one_buffer,
     output_count,
     padding_elsewhere,
     padding_value_range,
     pool_activation,
     pool_padding,
     pool_square,
-    projections,
-    recurrent_layers,
     shared_buffer,
     square_kernel,
-    state_channels,
-    state_steps,
     table_after_pooling,
     table_size,
-    threshold_range,
     transposed_shape,
     twins,
     two_parts,
@@ -50,6 +42,16 @@ from cnn2snn_ir.passes.legality.akida2_predicates import (
     weight_bits,
 )
 from cnn2snn_ir.passes.legality.rule import CONVERTER, GUIDE, PICO, SANITIZER, Rule
+from cnn2snn_ir.passes.legality.stream_predicates import (
+    mapped_frames,
+    memory,
+    one_buffer,
+    projections,
+    recurrent_layers,
+    state_channels,
+    state_steps,
+    threshold_range,
+)
 
 BLOCK = (qnn.Block,)
 TRANSPOSED = (qnn.Conv2DTranspose, qnn.DepthwiseConv2DTranspose)

@@ -12,7 +12,7 @@ from cnn2snn_ir.dialects.geometry import Padding
 from cnn2snn_ir.dialects.qnn import BlockKind
 from cnn2snn_ir.ir import ElementType, Op, Value
 from cnn2snn_ir.passes.fuse_blocks import is_window
-from cnn2snn_ir.passes.recurrences import projects, surroundings
+from cnn2snn_ir.passes.recurrences import projects
 
 CONVOLUTIONS = (qnn.Conv2D, qnn.DepthwiseConv2D)
 FRAMES_READ = (BlockKind.BUFFER_TEMP_CONV, BlockKind.DEPTHWISE_BUFFER_TEMP_CONV)
@@ -46,44 +46,6 @@ def input_rank(op: builtin.Input) -> str:
 
 def output_count(op: builtin.Module) -> str:
     return unless(len(op.outputs) == 1 and len(op.inputs) == 1, f"{len(op.inputs)} inputs, {len(op.outputs)} outputs")
-
-
-def memory(op: builtin.State) -> str:
-    layers = (qnn.Concat, qnn.Recurrence, qnn.Block)
-    return unless(all(isinstance(user, layers) for user in op.result.users), f"the memory {op.sym_name}")
-
-
-def projections(op: qnn.Recurrence) -> str:
-    fused_without = isinstance(op.x.owner, qnn.Block)  # it was told before blocks were formed
-    return "" if fused_without else surroundings(op).missing
-
-
-def one_buffer(op: qnn.Recurrence) -> str:
-    """What rescales the inputs of a recurrence saturates as the recurrence itself does."""
-    before = [o for o in surroundings(op).ops if isinstance(o, (qnn.Requantize, qnn.Shift, qnn.Scale))]
-    widths = {str(o.buffer) for o in before if isinstance(o, qnn.Requantize)} | {str(o.to) for o in before}
-    return unless(widths <= {str(op.acc)}, f"{', '.join(sorted(widths))} and {op.acc}")
-
-
-def threshold_range(op: qnn.Deviation) -> str:
-    return unless(0 <= op.threshold < 1 << 16, f"{op.threshold}")
-
-
-def state_channels(op: qnn.Recurrence) -> str:
-    states = op.x.type.channels
-    return unless(states <= 256 and states.bit_count() == 1, f"{states}")
-
-
-def state_steps(op: qnn.Recurrence) -> str:
-    steps = next((o.step for o in surroundings(op).ops if isinstance(o, qnn.Slice)), 1)
-    return unless(steps <= 4, f"one of {steps}")
-
-
-def recurrent_layers(op: builtin.Module) -> str:
-    states = [inner.x.type.channels for inner in op.body.walk() if isinstance(inner, qnn.Recurrence)]
-    if len(states) > 8:
-        return f"{len(states)} layers"
-    return unless(len(set(states)) <= 1, f"states of {', '.join(map(str, states))} channels")
 
 
 def float_before_integers(op: Op) -> str:
@@ -328,12 +290,6 @@ def mapped_dense(block: qnn.Block) -> str:
 def table_after_pooling(block: qnn.Block) -> str:
     both = inside(block, qnn.MaxPool) is not None and inside(block, qnn.Lookup) is not None
     return unless(not both, "max pooling before it")
-
-
-def mapped_frames(block: qnn.Block) -> str:
-    window = inside(block, qnn.Concat) if block.kind in FRAMES_READ else None
-    frames = 0 if window is None else window.result.type.shape[3]
-    return unless(frames in (0, *range(2, 11)), f"{frames} frames")
 
 
 def depthwise_stride(block: qnn.Block) -> str:
