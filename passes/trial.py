@@ -28,6 +28,9 @@ Array = npt.NDArray[Any]
 ADVERSARIAL = ("min", "max", "zero", "one-hot", "ramp")
 """Inputs that every validation starts with, before the random ones."""
 
+WHOLE_ELEMENTS, MOST_SAMPLES = 1024, 16
+"""Elements of an input in the trial of a conversion, one sample at least: small models get more for the same time."""
+
 FLOAT_RANGE = (-1.0, 1.0)
 """Where float inputs that nothing quantizes are drawn from."""
 
@@ -113,10 +116,11 @@ class Trial(NamedTuple):
 
 
 class WholeTrial:
-    """The trial of a whole conversion: one random sample, and a random memory, of the model as it was imported."""
+    """The trial of a whole conversion, on the model as it was imported: random samples, with random memories."""
 
     def __init__(self, module: Module) -> None:
-        self._trial = Trial.of(module, 1, adversarial=False)
+        size = max((math.prod(op.shape) for op in module.inputs), default=1)
+        self._trial = Trial.of(module, min(max(WHOLE_ELEMENTS // size, 1), MOST_SAMPLES), adversarial=False)
         self._before = self._trial.run(module)
 
     def faults(self, program: Module, where: str) -> Iterator[Diagnostic]:

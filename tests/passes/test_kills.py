@@ -36,6 +36,7 @@ from cnn2snn_ir.passes.legalize.write_out_dilation import WriteOutDilation
 from cnn2snn_ir.passes.manager import PassManager
 from cnn2snn_ir.passes.materialize_alignment import MaterializeAlignment
 from cnn2snn_ir.passes.pipeline import Pipeline, parse_pipeline
+from cnn2snn_ir.passes.trial import WholeTrial
 
 TO_BLOCKS = "canonicalize, fold-scales, materialize-alignment, fuse-blocks, qnn.block(canonicalize)"
 
@@ -496,6 +497,17 @@ def test_every_planted_bug_is_caught(faults):
     print(f"kill rate: {len(caught)} of {len(KILLS)}")
     assert [name for name in KILLS if name not in caught] == []
     assert len(caught) == len(KILLS) >= 16
+
+
+@pytest.mark.parametrize("name", KILLS)
+def test_the_trial_of_a_conversion_catches_it_too(name):
+    kill = KILLS[name]
+    module = kill.network()
+    PassManager(parse_pipeline(kill.before)).run(module)
+    trial = WholeTrial(module)
+    assert list(trial.faults(module, "itself")) == []
+    PassManager(Pipeline("builtin.module", (Planted(kill.bug, kill.correct),)), []).run(module)
+    assert list(trial.faults(module, "here"))
 
 
 @pytest.mark.parametrize("name", KILLS)
