@@ -231,18 +231,13 @@ def stateful_recurrent(parts: Parts) -> Op:
 
 def pico_post_processing(parts: Parts) -> Op:
     main = parts.first(qnn.Deviation)
-    quantizer = main.x.owner if main.x.owner in parts.ops else None
-    assert quantizer is None or isinstance(quantizer, qnn.Requantize)
-    target, _ = parts.alignment(main.target)
-    variables: dict[str, Any] = {}
-    if quantizer is not None:
-        variables = {
-            "input_scales": quantizer.mantissa,
-            "input_shift": quantizer.shift,
-            "buffer": quantizer.buffer,
-        }
-    x = quantizer.x if quantizer is not None else main.x
-    return akida2.PicoPostProcessing(x, target, main.threshold, acc=main.acc, to=main.to, **variables)
+    layer: dict[str, Any] = {"target": main.target, "threshold": main.threshold, "acc": main.acc, "to": main.to}
+    quantizer = main.x.owner
+    if quantizer not in parts.ops:
+        return akida2.PicoPostProcessing(main.x, **layer)
+    assert isinstance(quantizer, qnn.Requantize)
+    layer |= {"input_scales": quantizer.mantissa, "input_shift": quantizer.shift, "buffer": quantizer.buffer}
+    return akida2.PicoPostProcessing(quantizer.x, **layer)
 
 
 def add(parts: Parts) -> Op:

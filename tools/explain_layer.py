@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
-
 from cnn2snn_ir.api import PIPELINES
 from cnn2snn_ir.diagnostics import CompileError, Diagnostics, fail
 from cnn2snn_ir.dialects import builtin, qnn
@@ -19,7 +17,7 @@ from cnn2snn_ir.passes.base import Pass
 from cnn2snn_ir.passes.legality.survey import survey
 from cnn2snn_ir.passes.pipeline import MODULE, Pipeline
 from cnn2snn_ir.passes.registry import find_pipeline
-from cnn2snn_ir.runtime.model import table
+from cnn2snn_ir.runtime.model import packed_bytes, table
 from cnn2snn_ir.text import print_module
 from cnn2snn_ir.tools.check import import_all
 from cnn2snn_ir.tools.console import did_you_mean
@@ -149,8 +147,7 @@ def text(value: object) -> str:
 def row(name: str, tensor: Tensor) -> tuple[str, ...]:
     """A line of the table of variables; bytes are packed."""
     shape, bits = tensor.type.shape, tensor.type.element.bits
-    count = int(np.prod([d or 0 for d in shape]))
     values = "" if tensor.is_opaque else f"{tensor.array.min()} to {tensor.array.max()}"
     if tensor.splat is not None:
         values = str(tensor.splat)
-    return name, "x".join(map(str, shape)) or "1", str(bits), f"{-(-count * bits // 8):,}", values
+    return name, "x".join(map(str, shape)) or "1", str(bits), f"{packed_bytes(tensor):,}", values

@@ -44,13 +44,13 @@ class LayerRanges(NamedTuple):
 
 def layer_ranges(op: akida2.NeuralLayer, x: Range) -> LayerRanges:
     """The ranges of every stage when the layer's input lies in `x`."""
+    shift = op.input_shift
     if isinstance(op, akida2.StatefulRecurrent):
-        x = Range.full(op.state)  # what its last projection reads
+        x, shift = Range.full(op.state), None  # what its last projection reads; the shift is the first one's
     if isinstance(op, TEMPORAL):
         x = x.union(Range.full(op.operands[1].type.element))  # what the FIFO holds
     channels, inputs = input_channels(op)
     x = x.tiled(channels, inputs)
-    shift = None if isinstance(op, akida2.StatefulRecurrent) else op.input_shift
     aligned = x if shift is None else x.shift_left(constant_integers(shift))
     seen = aligned if shift is None else aligned.saturate(op.acc)
     if has_border(op):
