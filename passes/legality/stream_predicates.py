@@ -18,10 +18,13 @@ def projections(op: qnn.Recurrence) -> str:
 
 
 def one_buffer(op: qnn.Recurrence) -> str:
-    """What rescales the inputs of a recurrence saturates as the recurrence itself does."""
+    """What rescales the inputs saturates as the recurrence does, and both projections sum in one accumulator."""
     before = [o for o in surroundings(op).ops if isinstance(o, (qnn.Requantize, qnn.Shift, qnn.Scale))]
     widths = {str(o.buffer) for o in before if isinstance(o, qnn.Requantize)} | {str(o.to) for o in before}
-    return unless(widths <= {str(op.acc)}, f"{', '.join(sorted(widths))} and {op.acc}")
+    if not widths <= {str(op.acc)}:
+        return f"{', '.join(sorted(widths))} and {op.acc}"
+    sums = {str(o.acc) for o in surroundings(op).ops if isinstance(o, qnn.Dense)}
+    return unless(len(sums) <= 1, f"projections in {' and '.join(sorted(sums))}")
 
 
 def threshold_range(op: qnn.Deviation) -> str:

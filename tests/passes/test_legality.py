@@ -211,6 +211,16 @@ def recurrence_of_another_width():
     return module
 
 
+def test_the_projections_of_a_recurrence_share_an_accumulator():
+    module = one_recurrence()
+    last = [op for op in module.body if isinstance(op, qnn.Dense)][-1]
+    last.acc = si(26)
+    for op in (last, last.next):
+        op.results[0].type = op.results[0].type.with_element(si(26))
+    (diagnostic,) = [d for d in codes(module) if d.code == "AK2-STATE-03"]
+    assert diagnostic.found == "projections in si26 and si28"
+
+
 def one_recurrence(**options):
     b = Builder()
     return b.finish(b.recurrence(b.input((8, 3), si(8)), "only", 5, **options))
