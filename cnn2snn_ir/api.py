@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from cnn2snn_ir.passes.pipeline import Pipeline
     from cnn2snn_ir.runtime.model import Model
 
-PIPELINES = {AkidaVersion.v2: "akida2-default"}
-"""The named pipeline of each generation that has a backend."""
+PIPELINES = {AkidaVersion.v1: "akida1-default", AkidaVersion.v2: "akida2-default"}
+"""The named pipeline of each generation."""
 
 
 @runtime_checkable
@@ -94,15 +94,12 @@ def compile_model(
 ) -> tuple[Module, PassContext]:
     """Import, compile and validate; returns the module of the target and what the passes had to say."""
     from cnn2snn_ir.passes.base import PassContext
-    from cnn2snn_ir.passes.instruments import Instrument, PassFaultError, VerifyEach
+    from cnn2snn_ir.passes.instruments import Instrument, PassFaultError, VerifyEach, WholeTrial
     from cnn2snn_ir.passes.legality.tail import tail_diagnostics
     from cnn2snn_ir.passes.manager import PassManager
     from cnn2snn_ir.passes.registry import find_pipeline
-    from cnn2snn_ir.passes.trial import WholeTrial
 
     version = get_akida_version() if target is None else parse_version(target, "target")
-    if version not in PIPELINES:
-        raise fail("TARGET", "there is no backend for this generation yet", found=str(version), allowed="v2")
     pipeline = find_pipeline(PIPELINES[version], legalize=legalize)
     assert not isinstance(pipeline, str)
     module = import_any(model)
@@ -110,7 +107,7 @@ def compile_model(
     if tail.errors:
         raise every_problem(module, pipeline, tail)
     trial = WholeTrial(module) if validate else None
-    instruments: list[Instrument] = [VerifyEach()]
+    instruments: list[Instrument] = [*([trial] if trial else []), VerifyEach()]
     if dump_ir is not None:
         from cnn2snn_ir.passes.instruments import DumpTree
 
@@ -122,8 +119,8 @@ def compile_model(
         raise  # a bug of the compiler
     except CompileError as error:
         raise every_problem(import_any(model), pipeline, Diagnostics(error.diagnostics)) from None
-    if trial is not None and (faults := list(trial.faults(module, PIPELINES[version]))):
-        raise PassFaultError(faults, "the program does not compute what the model does: a bug of the compiler")
+    if trial is not None:
+        trial.check(module, PIPELINES[version])
     module.annotations["pipeline"] = str(pipeline)
     return module, context
 

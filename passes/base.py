@@ -24,23 +24,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
+import numpy.typing as npt
+
 from cnn2snn_ir.diagnostics import Diagnostics
 from cnn2snn_ir.dialects.levels import Level
 from cnn2snn_ir.ir import Op
 from cnn2snn_ir.ir.rewrite import Rewriter, Rule, rewrite
 from cnn2snn_ir.ir.verify import place
 
+Array = npt.NDArray[Any]
+
 
 class Contract(NamedTuple):
-    """How far results may move: `exact`, or at most so many steps of the last bit."""
+    """How far results may move: `exact`, at most so many steps of the last bit, or as the pass states op by op."""
 
     max_lsb: int = 0
+    stated: bool = False
+    """Each op's `off_by`, one number a channel, bounds what its result moves by when its operands do not move."""
 
     def __str__(self) -> str:
+        if self.stated:
+            return "as stated"
         return "exact" if self.max_lsb == 0 else f"max-lsb({self.max_lsb})"
 
 
 EXACT = Contract()
+STATED = Contract(stated=True)
 
 
 def option(default: Any, help: str) -> Any:
@@ -56,6 +65,8 @@ class PassContext:
     statistics: Counter[str] = field(default_factory=Counter)
     why_not: dict[str, str] = field(default_factory=dict)
     """`rule on %op` ▶ the reason."""
+    samples: Array | None = None
+    """Typical inputs of the model, a batch, where choices are weighed by what occurs."""
 
     def absorb(self, pass_name: str, rewriter: Rewriter) -> None:
         """Take over the counts and reasons of a rewriter."""

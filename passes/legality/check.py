@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from cnn2snn_ir.diagnostics import Diagnostic, Diagnostics, fail
+from cnn2snn_ir.diagnostics import Diagnostic, Diagnostics
 from cnn2snn_ir.dialects import qnn
 from cnn2snn_ir.ir import Op
 from cnn2snn_ir.passes.base import Pass, PassContext, option
-from cnn2snn_ir.passes.legality import akida2
+from cnn2snn_ir.passes.legality import akida1, akida2
 from cnn2snn_ir.passes.legality.rule import Rule
 from cnn2snn_ir.versions import AkidaVersion
 
-TABLES: dict[AkidaVersion, tuple[Rule, ...]] = {AkidaVersion.v2: akida2.RULES}
+TABLES: dict[AkidaVersion, tuple[Rule, ...]] = {AkidaVersion.v1: akida1.RULES, AkidaVersion.v2: akida2.RULES}
 
 
 def illegalities(op: Op, rules: tuple[Rule, ...], why_not: Mapping[str, str] | None = None) -> Iterator[Diagnostic]:
@@ -41,10 +41,7 @@ class CheckLegality(Pass):
     target: AkidaVersion = option(AkidaVersion.v2, "the generation whose rules apply")
 
     def run(self, op: Op, context: PassContext) -> bool:
-        rules = TABLES.get(self.target)
-        if rules is None:
-            raise fail("TARGET", "no backend for this generation yet", found=str(self.target), allowed="v2")
-        found = Diagnostics(illegalities(op, rules, context.why_not))
+        found = Diagnostics(illegalities(op, TABLES[self.target], context.why_not))
         found.raise_errors(f"the model is not legal for Akida {str(self.target)[1:]}")
         context.diagnostics.extend(found)
         return False
