@@ -79,6 +79,15 @@ MODELS = {
     "KERAS-LINK": Meaning("the file points to another file; such links are not followed", "copy the data into it"),
 }
 
+QUANTIZATION = {
+    "QUANT-LIBRARY": Meaning("the quantization API needs TensorFlow and Keras 3", "pip install 'cnn2snn-ir[keras]'"),
+    "QUANT-BITS": Meaning("weights or activations cannot have so many bits", "take a number that is allowed"),
+    "QUANT-ARGUMENT": Meaning("a layer has an argument that it must not have", "leave the argument out"),
+    "QUANT-QUANTIZER": Meaning("a weight quantizer was expected", "give an instance of a quantizer class"),
+    "QUANT-INPUT": Meaning("the layer does not take sparse or ragged tensors", "make the tensor dense"),
+    "QUANT-LOAD": Meaning("Keras cannot load the model", "save it with model.save(), as .h5 or .keras"),
+}
+
 RUNNING = {
     "RUN-INPUT-SHAPE": Meaning("samples have another shape than the model's input", "see `cnn2snn summary`"),
     "RUN-INPUT-TYPE": Meaning("samples hold values that the input type does not", "scale or cast them"),
@@ -182,6 +191,7 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
     "Checks of a conversion": CHECKS,
     "Files": FILES,
     "Models": MODELS,
+    "Quantization with Keras": QUANTIZATION,
     "Running": RUNNING,
     "The IR": IR,
     "IR text": TEXT,

@@ -1,0 +1,54 @@
+"""What model files name: the classes of this package, and how to load a model that has some of them."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import keras
+
+from cnn2snn_ir.keras import layers, quantizers
+from cnn2snn_ir.keras.activations import ActivationDiscreteRelu, QuantizedReLU
+from cnn2snn_ir.keras.constraints import MinValueConstraint
+from cnn2snn_ir.keras.errors import refuse
+
+cnn2snn_objects: dict[str, type[Any]] = {
+    **quantizers.CLASSES,
+    **layers.CLASSES,
+    "ActivationDiscreteRelu": ActivationDiscreteRelu,
+    "QuantizedReLU": QuantizedReLU,
+    "MinValueConstraint": MinValueConstraint,
+}
+"""Class name ▶ class, for the `custom_objects` of Keras."""
+
+
+def load_quantized_model(
+    filepath: str | os.PathLike[str], custom_objects: dict[str, Any] | None = None, compile_model: bool = True
+) -> Any:
+    """Load a model with quantized layers, saved by Keras 3, or by Keras 2 as `.h5`.
+
+    Args:
+        filepath: a `.h5` or `.keras` file.
+        custom_objects: classes of your own; those of this package come first where names clash.
+        compile_model: also compile it for training, if the file says how.
+
+    Returns:
+        the Keras model.
+
+    Raises:
+        QuantizationError: if there is no such file, or Keras cannot make a model of it.
+    """
+    path = os.fspath(filepath)
+    if not os.path.exists(path):
+        raise refuse("FILE-MISSING", "there is no such file", where=path, help="check the path")
+    known = {**(custom_objects or {}), **cnn2snn_objects}
+    try:
+        return keras.models.load_model(path, custom_objects=known, compile=compile_model)
+    except Exception as error:  # Keras has no class of its own for files that it cannot load
+        raise refuse(
+            "QUANT-LOAD",
+            "Keras cannot load the model",
+            where=path,
+            found=" ".join(str(error).split())[:400],
+            allowed="a .h5 or .keras file of float layers and layers quantized by this API",
+        ) from error
