@@ -88,6 +88,35 @@ QUANTIZATION = {
     "QUANT-LOAD": Meaning("Keras cannot load the model", "save it with model.save(), as .h5 or .keras"),
 }
 
+TRANSFORMS = {
+    "TRANSFORM-MODEL": Meaning("only Sequential and functional Keras models have layers to see", "give one of them"),
+    "TRANSFORM-INPUT": Meaning("a Sequential model without an input shape", "begin it with keras.Input(shape)"),
+    "TRANSFORM-ENDS": Meaning("a model has one input and one output", "split the model"),
+    "TRANSFORM-RANK": Meaning("samples are vectors or images", "give the model such an input"),
+    "TRANSFORM-CALL": Meaning("a layer is called once and gives one tensor", "use a layer of its own for each place"),
+    "TRANSFORM-JOIN": Meaning(
+        "branches can be joined by concatenating the channels of two only", "concatenate pairs, or use QuantizeML"
+    ),
+    "TRANSFORM-BRANCH": Meaning("Akida 1 runs one layer after the other", "remove the branch, or use QuantizeML"),
+    "TRANSFORM-LAYOUT": Meaning("channels must be last", "build the model with channels_last"),
+    "TRANSFORM-DILATION": Meaning("dilated convolutions are not supported", "use dilation_rate=1"),
+    "TRANSFORM-GAMMA": Meaning(
+        "a gamma that is zero or negative stands in the way of folding",
+        "train with gamma_constraint=MinValueConstraint()",
+    ),
+    "TRANSFORM-AXIS": Meaning("a batch normalization must be over the channels", "use axis=-1"),
+    "TRANSFORM-QUANTIZER": Meaning(
+        "folding would change the integers of quantized weights", "fold first, or take a quantizer per axis"
+    ),
+    "TRANSFORM-IMAGE": Meaning("only models that take images can be reshaped", "give the model an image input"),
+    "TRANSFORM-SIZE": Meaning("the sides of an image are positive", "give sizes of 1 or more"),
+    "TRANSFORM-SHAPE": Meaning("a layer does not take an input of this shape", "choose another input size"),
+    "TRANSFORM-WEIGHTS": Meaning(
+        "weights do not fit the new input size", "end the model with global pooling instead of Flatten"
+    ),
+    "TRANSFORM-SEPARABLE": Meaning("only separable convolutions can be normalized", "leave out other layers"),
+}
+
 RUNNING = {
     "RUN-INPUT-SHAPE": Meaning("samples have another shape than the model's input", "see `cnn2snn summary`"),
     "RUN-INPUT-TYPE": Meaning("samples hold values that the input type does not", "scale or cast them"),
@@ -192,6 +221,7 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
     "Files": FILES,
     "Models": MODELS,
     "Quantization with Keras": QUANTIZATION,
+    "Transforms of Keras models": TRANSFORMS,
     "Running": RUNNING,
     "The IR": IR,
     "IR text": TEXT,

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 
 from cnn2snn_ir.diagnostics import Diagnostic, Diagnostics
-from cnn2snn_ir.keras.graph.graph import Graph, Node
 from cnn2snn_ir.keras.errors import QuantizationError
+from cnn2snn_ir.keras.graph.graph import Graph, Node
 
 
 def build_model(graph: Graph) -> Any:

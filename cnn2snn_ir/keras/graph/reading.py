@@ -13,8 +13,8 @@ from typing import Any
 import keras
 
 from cnn2snn_ir.diagnostics import Diagnostic, Diagnostics
-from cnn2snn_ir.keras.graph.graph import Content, Graph, Node
 from cnn2snn_ir.keras.errors import QuantizationError
+from cnn2snn_ir.keras.graph.graph import Content, Graph, Node
 
 
 def read_graph(model: Any) -> Graph:

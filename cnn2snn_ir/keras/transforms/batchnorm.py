@@ -17,9 +17,9 @@ import keras
 import numpy as np
 
 from cnn2snn_ir.diagnostics import Diagnostic, Diagnostics
+from cnn2snn_ir.keras.errors import QuantizationError
 from cnn2snn_ir.keras.graph import Array, Graph, Node, build_model, exchange, read_graph
 from cnn2snn_ir.keras.layers import CLASSES, QuantizedLayer
-from cnn2snn_ir.keras.errors import QuantizationError
 
 BATCHNORM = keras.layers.BatchNormalization
 MAX_POOL = keras.layers.MaxPooling2D
@@ -139,7 +139,9 @@ def quantizer_problems(layer: Node, norm: Node) -> Iterator[Diagnostic]:
     """The scale of every filter must follow its factor, so that the same integers come out."""
     kernel, factor = last_kernel(layer), factors(layer, Normalization.of(norm))
     quantizer = layer.content.source.quantizer
-    before, after = (np.asarray(keras.ops.convert_to_numpy(quantizer.scale_factor(k))) for k in (kernel, kernel * factor))
+    before, after = (
+        np.asarray(keras.ops.convert_to_numpy(quantizer.scale_factor(k))) for k in (kernel, kernel * factor)
+    )
     found = f"{type(quantizer).__name__} with one scale for all filters"
     if before.shape == (factor.size,):
         if np.allclose(after * np.abs(factor), before, rtol=1e-4, atol=0):
@@ -159,14 +161,14 @@ def fold(layer: Node, norm: Normalization) -> None:
     """Multiply the kernel, and give the layer a bias."""
     content = layer.content
     kernel = last_kernel(layer)
-    place = -2 if content.config["use_bias"] else -1
+    front = content.weights[: -2 if content.config["use_bias"] else -1]
     bias = content.weights[-1] if content.config["use_bias"] else 0.0
-    content.config["use_bias"] = True
     content.weights = [
-        *content.weights[:place],
+        *front,
         (kernel * factors(layer, norm)).astype(kernel.dtype),
         (norm.beta + (bias - norm.mean) * norm.factor).astype(kernel.dtype),
     ]
+    content.config["use_bias"] = True
 
 
 def last_kernel(layer: Node) -> Array:

@@ -42,4 +42,6 @@ def image_problems(graph: Graph) -> list[Diagnostic]:
         return []
     found = ", ".join(str(node.shape) for node in graph.inputs)
     allowed = "one input (batch, height, width, channels)"
-    return [Diagnostic("TRANSFORM-IMAGE", "the model does not take images", where=graph.name, found=found, allowed=allowed)]
+    return [
+        Diagnostic("TRANSFORM-IMAGE", "the model does not take images", where=graph.name, found=found, allowed=allowed)
+    ]

@@ -15,8 +15,8 @@ from typing import Any
 import keras
 
 from cnn2snn_ir.diagnostics import Diagnostic, Diagnostics
-from cnn2snn_ir.keras.graph import Content, Graph, Node, build_model, connect, read_graph
 from cnn2snn_ir.keras.errors import QuantizationError
+from cnn2snn_ir.keras.graph import Content, Graph, Node, build_model, connect, read_graph
 
 
 def sequentialize(model: Any) -> Any:

@@ -1,6 +1,6 @@
 """The order of layers that hardware has: neural layer, pooling, activation.
 
-    conv, Dropout, ReLU, MaxPool, BN   ▶   conv (with BN), MaxPool, ReLU
+conv, Dropout, ReLU, MaxPool, BN   ▶   conv (with BN), MaxPool, ReLU
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import keras
 from cnn2snn_ir.diagnostics import Diagnostic, Diagnostics
 from cnn2snn_ir.keras.activations import QuantizedActivation
 from cnn2snn_ir.keras.errors import QuantizationError
-from cnn2snn_ir.keras.graph import Graph, Node, exchange
+from cnn2snn_ir.keras.graph import Graph, exchange
 from cnn2snn_ir.keras.transforms.batchnorm import fold_in, invert_in
 from cnn2snn_ir.keras.transforms.sequentialize import build_sequences, is_join, read_sequential
 
@@ -25,6 +25,12 @@ TRAINING_ONLY = (
     keras.layers.SpatialDropout2D,
 )
 """Layers that do nothing when the model predicts."""
+
+MONOTONE = (keras.layers.ReLU, QuantizedActivation)
+"""Activations that never give less for more, so that the largest value may as well be taken before them.
+
+Keras refuses the slopes and thresholds that would make a ReLU another function.
+"""
 
 
 def syncretize(model: Any) -> Any:
@@ -71,17 +77,8 @@ def arrange(graph: Graph) -> None:
     for node in list(graph.nodes):
         if node.content.kind in TRAINING_ONLY:
             graph.remove(node)
-    while pairs := [(a, p) for a, p in graph.pairs() if keeps_order(a) and p.holds(keras.layers.MaxPooling2D)]:
+    while pairs := [(a, p) for a, p in graph.pairs() if a.holds(*MONOTONE) and p.holds(keras.layers.MaxPooling2D)]:
         for activation, pool in pairs:
             exchange(activation, pool)
     invert_in(graph)
     fold_in(graph)
-
-
-def keeps_order(node: Node) -> bool:
-    """Is it an activation that never gives less for more, so that the largest value may be taken before it?"""
-    if node.holds(QuantizedActivation):
-        return True
-    if not node.holds(keras.layers.ReLU):
-        return False
-    return node.content.config["negative_slope"] >= 0 and node.content.config["threshold"] >= 0
