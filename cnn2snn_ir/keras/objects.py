@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from cnn2snn_ir.keras import layers, quantizers
+from cnn2snn_ir.keras import keras2, layers, quantizers
 from cnn2snn_ir.keras.activations import ActivationDiscreteRelu, QuantizedReLU
 from cnn2snn_ir.keras.constraints import MinValueConstraint
 from cnn2snn_ir.keras.errors import refuse
@@ -45,7 +45,8 @@ def load_quantized_model(
         raise refuse("FILE-MISSING", "there is no such file", where=path, help="check the path")
     if os.path.isdir(path):
         raise refuse("FILE-DIRECTORY", "this is a folder", where=path, help="name the file in it")
-    known = {**(custom_objects or {}), **cnn2snn_objects}
+    readers = {} if path.endswith(".keras") else keras2.READERS
+    known = {**readers, **(custom_objects or {}), **cnn2snn_objects}
     try:
         model = keras.models.load_model(path, custom_objects=known, compile=compile_model)
         if model.compiled and not path.endswith(".keras"):  # Keras 3 ties the optimizer of such files to no variable
