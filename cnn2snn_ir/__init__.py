@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         QuantizedSeparableConv2D,
     )
     from cnn2snn_ir.keras.objects import cnn2snn_objects, load_quantized_model
+    from cnn2snn_ir.keras.quantize import quantize, quantize_layer
     from cnn2snn_ir.keras.quantizers import (
         MaxPerAxisQuantizer,
         MaxQuantizer,
@@ -58,6 +59,8 @@ __all__ = [
     "get_akida_version",
     "load",
     "load_quantized_model",
+    "quantize",
+    "quantize_layer",
     "set_akida_version",
 ]
 
@@ -88,6 +91,8 @@ _HOMES = {
     "ActivationDiscreteRelu": "cnn2snn_ir.keras.activations",
     "QuantizedActivation": "cnn2snn_ir.keras.activations",
     "QuantizedReLU": "cnn2snn_ir.keras.activations",
+    "quantize": "cnn2snn_ir.keras.quantize",
+    "quantize_layer": "cnn2snn_ir.keras.quantize",
 }
 """Public name ▶ the module that has it; those under `keras` need the extra of that name."""
 

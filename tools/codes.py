@@ -84,6 +84,8 @@ QUANTIZATION = {
     "QUANT-BITS": Meaning("weights or activations cannot have so many bits", "take a number that is allowed"),
     "QUANT-ARGUMENT": Meaning("a layer has an argument that it must not have", "leave the argument out"),
     "QUANT-QUANTIZER": Meaning("a weight quantizer was expected", "give an instance of a quantizer class"),
+    "QUANT-LAYER": Meaning("the model has no such layer, or it cannot be quantized", "take one that is named"),
+    "QUANT-FLOAT": Meaning("a layer stays in float (a warning)", "use a class of layer that can be quantized"),
     "QUANT-INPUT": Meaning("the layer does not take sparse or ragged tensors", "make the tensor dense"),
     "QUANT-LOAD": Meaning("Keras cannot load the model", "save it with model.save(), as .h5 or .keras"),
 }

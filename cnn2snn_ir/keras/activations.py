@@ -9,6 +9,7 @@ Source: the activations of cnn2snn 2.19.3 (Apache-2.0), restated.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from numbers import Integral
 from typing import Any
 
 import keras
@@ -23,7 +24,7 @@ class QuantizedActivation(keras.layers.Layer, ABC):
 
     def __init__(self, bitwidth: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not isinstance(bitwidth, int) or bitwidth < 1:
+        if not isinstance(bitwidth, Integral) or bitwidth < 1:
             raise refuse(
                 "QUANT-BITS",
                 "a quantized activation needs at least one bit",
@@ -31,7 +32,7 @@ class QuantizedActivation(keras.layers.Layer, ABC):
                 found=f"bitwidth {bitwidth!r}",
                 allowed="an integer of 1 or more",
             )
-        self.bitwidth = bitwidth
+        self.bitwidth: int = int(bitwidth)
         self.supports_masking = True
         self.built = True
 

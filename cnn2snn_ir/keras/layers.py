@@ -14,6 +14,7 @@ from keras import ops
 
 from cnn2snn_ir.diagnostics import Diagnostic
 from cnn2snn_ir.keras.errors import QuantizationError, refuse
+from cnn2snn_ir.keras.keras2 import without_leftovers
 from cnn2snn_ir.keras.quantizers import WeightQuantizer, get
 
 Pair = int | tuple[int, int]
@@ -24,9 +25,6 @@ class QuantizedLayer:
 
     fixed: ClassVar[dict[str, Any]]
     """Arguments of the Keras layer that are not offered ▶ their values."""
-
-    leftovers: ClassVar[tuple[str, ...]] = ()
-    """Arguments without effect that Keras 2 wrote into the configuration of such a layer."""
 
     quantizers: ClassVar[tuple[str, ...]] = ("quantizer",)
     """Attributes that hold quantizers."""
@@ -62,12 +60,6 @@ class QuantizedLayer:
         config: dict[str, Any] = super().get_config()  # type: ignore[misc]
         own = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in self.quantizers}
         return {name: value for name, value in config.items() if name not in self.fixed} | own
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        """A layer from its configuration, by whichever generation of Keras it was written."""
-        kept = {name: value for name, value in config.items() if name not in cls.leftovers}
-        return super().from_config(kept)  # type: ignore[misc]
 
 
 class QuantizedConv2D(QuantizedLayer, keras.layers.Conv2D):
@@ -109,7 +101,6 @@ class QuantizedDepthwiseConv2D(QuantizedLayer, keras.layers.DepthwiseConv2D):
     """A convolution of each channel with its own quantized filter."""
 
     fixed = {"data_format": "channels_last", "activation": None, "depth_multiplier": 1}
-    leftovers = ("filters", "groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint")
 
     def __init__(
         self,
@@ -122,6 +113,11 @@ class QuantizedDepthwiseConv2D(QuantizedLayer, keras.layers.DepthwiseConv2D):
     ) -> None:
         super().__init__(kernel_size, strides=strides, padding=padding, use_bias=use_bias, **self.accept(kwargs))
         self.quantizer = get(quantizer)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """A layer from its configuration, by whichever generation of Keras it was written."""
+        return super().from_config(without_leftovers(config))
 
     def call(self, inputs: Any) -> Any:
         """The convolution with the quantized kernel, and the bias."""
@@ -145,7 +141,6 @@ class QuantizedSeparableConv2D(QuantizedLayer, keras.layers.SeparableConv2D):
     """
 
     fixed = {"data_format": "channels_last", "activation": None, "depth_multiplier": 1}
-    leftovers = ("groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint")
     quantizers = ("quantizer", "quantizer_dw")
 
     def __init__(
@@ -164,6 +159,11 @@ class QuantizedSeparableConv2D(QuantizedLayer, keras.layers.SeparableConv2D):
         )
         self.quantizer = get(quantizer)
         self.quantizer_dw = copy_of(self.quantizer) if quantizer_dw is None else get(quantizer_dw)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """A layer from its configuration, by whichever generation of Keras it was written."""
+        return super().from_config(without_leftovers(config))
 
     def call(self, inputs: Any) -> Any:
         """The two convolutions with their quantized kernels, and the bias."""

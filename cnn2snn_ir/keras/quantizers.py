@@ -10,6 +10,7 @@ Source: the quantizers of cnn2snn 2.19.3 (Apache-2.0), restated.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from numbers import Integral
 from typing import Any, ClassVar
 
 import keras
@@ -31,7 +32,7 @@ class WeightQuantizer(keras.layers.Layer, ABC):
     def __init__(self, bitwidth: int = 4, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.__dict__.pop("quantize", None)  # Keras wraps what it takes for its own `Layer.quantize(mode)`
-        if not isinstance(bitwidth, int) or bitwidth < 2:
+        if not isinstance(bitwidth, Integral) or bitwidth < 2:
             raise refuse(
                 "QUANT-BITS",
                 "a weight quantizer needs a sign and at least one more bit",
@@ -39,7 +40,7 @@ class WeightQuantizer(keras.layers.Layer, ABC):
                 found=f"bitwidth {bitwidth!r}",
                 allowed="an integer of 2 or more",
             )
-        self.bitwidth = bitwidth
+        self.bitwidth: int = int(bitwidth)
         self.built = True
 
     @abstractmethod

@@ -198,6 +198,33 @@ def test_compiled_as_the_file_says(tmp_path, compile_model):
     assert load_quantized_model(tmp_path / "m.keras", compile_model=compile_model).compiled is compile_model
 
 
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_training_goes_on(tmp_path, suffix):
+    model = every_layer()
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(IMAGES, np.zeros(2), verbose=0)
+    model.save(tmp_path / f"m{suffix}")
+    again = load_quantized_model(tmp_path / f"m{suffix}")
+    assert int(again.optimizer.iterations) == (1 if suffix == ".keras" else 0)
+    before = again.get_weights()
+    again.fit(IMAGES, np.zeros(2), verbose=0)
+    assert any(not np.array_equal(a, b) for a, b in zip(before, again.get_weights(), strict=True))
+
+
+def test_what_only_training_needs_may_be_lost(tmp_path):
+    model = every_layer()
+    model.compile("adam", Strange())
+    model.save(tmp_path / "m.h5")
+    with pytest.warns(UserWarning, match="not compiled"):
+        again = load_quantized_model(tmp_path / "m.h5")
+    assert np.array_equal(model(IMAGES), again(IMAGES))
+
+
+class Strange(keras.losses.Loss):
+    def call(self, y_true, y_pred):
+        return y_pred
+
+
 def test_missing_file_is_refused(tmp_path):
     with pytest.raises(ValueError, match="FILE-MISSING"):
         load_quantized_model(tmp_path / "none.h5")
