@@ -119,6 +119,36 @@ TRANSFORMS = {
     "TRANSFORM-SEPARABLE": Meaning("only separable convolutions can be normalized", "leave out other layers"),
 }
 
+CALIBRATION = {
+    "CALIBRATE-SAMPLES": Meaning("the model does not take these samples", "give numbers of the shape of its input"),
+    "CALIBRATE-ARGUMENT": Meaning("an argument of a calibration cannot be", "give a number that is allowed"),
+    "CALIBRATE-LAYER": Meaning("only a quantized layer of the model can be looked at", "select one of those named"),
+    "CALIBRATE-FLOAT": Meaning("nothing in the model is quantized", "quantize it first"),
+    "CALIBRATE-QUANTIZER": Meaning("rounding is learned between multiples of a step", "use a linear quantizer"),
+}
+
+COMPATIBILITY = {
+    "COMPAT-LAYER": Meaning("Akida 1 does not have this layer", "use one of those named"),
+    "COMPAT-EMPTY": Meaning("no layer has weights, so there is nothing to convert", "convert the whole network"),
+    "COMPAT-FLOAT": Meaning("the model is quantized only in part", "quantize the layer, too"),
+    "COMPAT-OWN-ACTIVATION": Meaning("a layer has an activation of its own", "use a ReLU layer behind it"),
+    "COMPAT-WEIGHT-BITS": Meaning("weights have 2, 4 or 8 bits", "quantize the layer again"),
+    "COMPAT-SEPARABLE-BITS": Meaning("both kernels of a separable layer have as many bits", "quantize it again"),
+    "COMPAT-ACTIVATION-BITS": Meaning("activations have 1, 2 or 4 bits", "quantize the activation again"),
+    "COMPAT-INPUT": Meaning("images of 1 or 3 channels are read by a convolution", "begin with a QuantizedConv2D"),
+    "COMPAT-RESCALING": Meaning("only the input is rescaled, by a positive number", "put the Rescaling first"),
+    "COMPAT-DENSE": Meaning("a dense layer reads vectors", "put a Flatten before it"),
+    "COMPAT-ACTIVATION": Meaning("one activation stands between layers with weights", "add or remove an activation"),
+    "COMPAT-POOL": Meaning("pooling follows a convolution directly", "move the pooling"),
+    "COMPAT-POOL-PADDING": Meaning("pooling pads as its convolution does", "give both the same padding"),
+    "COMPAT-BATCHNORM": Meaning(
+        "the order of layers does not let a normalization be folded", "put it behind the neural layer and train again"
+    ),
+    "COMPAT-FLATTEN": Meaning("Flatten stands before a dense layer or at the end", "move it there"),
+    "COMPAT-RESHAPE": Meaning("Reshape may move dimensions of 1 only", "use Flatten before a dense layer"),
+    "COMPAT-HEAD": Meaning("what the host computes is last", "use ReLU between layers with weights"),
+}
+
 RUNNING = {
     "RUN-INPUT-SHAPE": Meaning("samples have another shape than the model's input", "see `cnn2snn summary`"),
     "RUN-INPUT-TYPE": Meaning("samples hold values that the input type does not", "scale or cast them"),
@@ -224,6 +254,8 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
     "Models": MODELS,
     "Quantization with Keras": QUANTIZATION,
     "Transforms of Keras models": TRANSFORMS,
+    "Calibration": CALIBRATION,
+    "Compatibility of legacy models": COMPATIBILITY,
     "Running": RUNNING,
     "The IR": IR,
     "IR text": TEXT,

@@ -102,4 +102,10 @@ def test_files_are_of_readable_size():
 
 def test_no_proprietary_import():
     for path, _ in sources():
-        assert not {"akida", "tensorflow", "cnn2snn", "quantizeml"} & {m.partition(".")[0] for m in imports(path)}
+        assert not {"akida", "cnn2snn", "quantizeml"} & {m.partition(".")[0] for m in imports(path)}
+
+
+def test_only_the_quantization_api_imports_a_framework():
+    for path, package in sources():
+        if not f"{package}.".startswith("cnn2snn_ir.keras."):
+            assert not {"tensorflow", "keras"} & {m.partition(".")[0] for m in imports(path)}, path

@@ -39,7 +39,14 @@ class Content:
 
     def create(self) -> Any:
         """A new layer; it takes the weights once it is built."""
-        return self.kind.from_config(self.config)
+        with keras.saving.custom_object_scope(own_classes(self.source)):
+            return self.kind.from_config(self.config)
+
+
+def own_classes(layer: Any) -> dict[str, type[Any]]:
+    """The classes of a layer's quantizers, constraints and so on, by name: a user's need not be registered."""
+    parts = [part for part in vars(layer).values() if hasattr(part, "get_config")] if layer is not None else []
+    return {type(part).__name__: type(part) for part in parts if not type(part).__module__.startswith("keras.")}
 
 
 @dataclass(eq=False)

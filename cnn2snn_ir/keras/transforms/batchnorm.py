@@ -45,7 +45,7 @@ def invert_batchnorm_pooling(model: Any) -> Any:
             pooling is not over the channels; all at once.
     """
     graph = read_graph(model)
-    invert_in(graph)
+    raise_problems(invert_in(graph), graph)
     return build_model(graph)
 
 
@@ -59,23 +59,22 @@ def fold_batchnorm(model: Any) -> Any:
             layer has one scale for all filters; all at once.
     """
     graph = read_graph(model)
-    fold_in(graph)
+    raise_problems(fold_in(graph), graph)
     return build_model(graph)
 
 
 # ---- in front of the pooling ----------------------------------------------------------------------------------------
 
 
-def invert_in(graph: Graph) -> None:
-    """Do it in a graph."""
+def invert_in(graph: Graph) -> Diagnostics:
+    """Do it in a graph; returns why it cannot be done."""
     found = Diagnostics()
     while moved := [(p, n) for p, n in graph.pairs() if p.holds(MAX_POOL, AVERAGE_POOL) and n.holds(BATCHNORM)]:
         for pool, norm in moved:
             found.extend(inversion_problems(pool, norm))
             norm.content.config["axis"] = -1
             exchange(pool, norm)
-    if found.errors:
-        raise QuantizationError(found, f"{graph.name}: the model cannot be transformed")
+    return found
 
 
 def inversion_problems(pool: Node, norm: Node) -> Iterator[Diagnostic]:
@@ -97,8 +96,8 @@ def inversion_problems(pool: Node, norm: Node) -> Iterator[Diagnostic]:
 # ---- into the layer -------------------------------------------------------------------------------------------------
 
 
-def fold_in(graph: Graph) -> None:
-    """Do it in a graph."""
+def fold_in(graph: Graph) -> Diagnostics:
+    """Do it in a graph; returns why it cannot be done."""
     found = Diagnostics()
     while pair := next(((n, b) for n, b in graph.pairs() if is_foldable(n) and b.holds(BATCHNORM)), None):
         layer, norm = pair
@@ -107,8 +106,7 @@ def fold_in(graph: Graph) -> None:
             fold(layer, Normalization.of(norm))
         found.extend(problems)
         graph.remove(norm)  # also if it is refused: what follows may have problems of its own
-    if found.errors:
-        raise QuantizationError(found, f"{graph.name}: the model cannot be transformed")
+    return found
 
 
 def is_foldable(node: Node) -> bool:
@@ -220,3 +218,9 @@ def axis_problems(norm: Node) -> Iterator[Diagnostic]:
             found=f"axis {axis[0] if len(axis) == 1 else axis}",
             allowed="axis -1",
         )
+
+
+def raise_problems(found: Diagnostics, graph: Graph) -> None:
+    """Raise what was found in a graph, if anything."""
+    if found.errors:
+        raise QuantizationError(found, f"{graph.name}: the model cannot be transformed")

@@ -32,16 +32,21 @@ def sequentialize(model: Any) -> Any:
 def read_sequential(model: Any) -> Graph:
     """The graph of a model that can be made of sequences."""
     graph = read_graph(model)
-    found = Diagnostics(end_problems(graph))
-    for node in graph.nodes:
-        found.extend(input_problems(node) if node.is_input else join_problems(node))
-        found.extend(setting_problems(node))
+    found = Diagnostics(sequence_problems(graph))
     if found.errors:
         raise QuantizationError(found, f"{graph.name}: the model cannot be made of sequences")
     return graph
 
 
 # ---- what cannot be -------------------------------------------------------------------------------------------------
+
+
+def sequence_problems(graph: Graph) -> Iterator[Diagnostic]:
+    """Why a model cannot be made of sequences."""
+    yield from end_problems(graph)
+    for node in graph.nodes:
+        yield from input_problems(node) if node.is_input else join_problems(node)
+        yield from setting_problems(node)
 
 
 def end_problems(graph: Graph) -> Iterator[Diagnostic]:

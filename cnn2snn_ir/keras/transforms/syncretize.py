@@ -5,15 +5,15 @@ conv, Dropout, ReLU, MaxPool, BN   ▶   conv (with BN), MaxPool, ReLU
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 
 from cnn2snn_ir.diagnostics import Diagnostic, Diagnostics
 from cnn2snn_ir.keras.activations import QuantizedActivation
-from cnn2snn_ir.keras.errors import QuantizationError
 from cnn2snn_ir.keras.graph import Graph, exchange
-from cnn2snn_ir.keras.transforms.batchnorm import fold_in, invert_in
+from cnn2snn_ir.keras.transforms.batchnorm import fold_in, invert_in, raise_problems
 from cnn2snn_ir.keras.transforms.sequentialize import build_sequences, is_join, read_sequential
 
 TRAINING_ONLY = (
@@ -44,7 +44,7 @@ def syncretize(model: Any) -> Any:
         QuantizationError: as `sequentialize`, `invert_batchnorm_pooling` and `fold_batchnorm` do.
     """
     graph = read_sequential(model)
-    arrange(graph)
+    raise_problems(arrange(graph), graph)
     return build_sequences(graph)
 
 
@@ -55,30 +55,32 @@ def prepare_to_convert(model: Any) -> Any:
         QuantizationError: if the model has a branch, and as `syncretize` does.
     """
     graph = read_sequential(model)
-    found = Diagnostics(
-        Diagnostic(
-            "TRANSFORM-BRANCH",
-            "the model has branches",
-            where=node.where,
-            found=" and ".join(read.content.name for read in node.inputs),
-            allowed="one layer after the other",
-        )
-        for node in graph.nodes
-        if is_join(node)
-    )
-    if found.errors:
-        raise QuantizationError(found, f"{graph.name}: the model cannot be converted")
-    arrange(graph)
+    raise_problems(Diagnostics(branch_problems(graph)), graph)
+    raise_problems(arrange(graph), graph)
     return build_sequences(graph)
 
 
-def arrange(graph: Graph) -> None:
-    """Bring the layers of a graph into order."""
+def branch_problems(graph: Graph) -> Iterator[Diagnostic]:
+    """Why a model is not one sequence."""
+    for node in graph.nodes:
+        if is_join(node):
+            yield Diagnostic(
+                "TRANSFORM-BRANCH",
+                "the model has branches",
+                where=node.where,
+                found="a join of " + " and ".join(read.content.name for read in node.inputs),
+                allowed="one layer after the other",
+            )
+
+
+def arrange(graph: Graph) -> Diagnostics:
+    """Bring the layers of a graph into order; returns why it cannot be done."""
     for node in list(graph.nodes):
         if node.content.kind in TRAINING_ONLY:
             graph.remove(node)
     while pairs := [(a, p) for a, p in graph.pairs() if a.holds(*MONOTONE) and p.holds(keras.layers.MaxPooling2D)]:
         for activation, pool in pairs:
             exchange(activation, pool)
-    invert_in(graph)
-    fold_in(graph)
+    found = invert_in(graph)
+    found.extend(fold_in(graph))
+    return found
