@@ -326,6 +326,53 @@ def test_very_deep_models():
     assert len(read_graph(model).nodes) == 601
 
 
+def test_a_sequential_that_was_built_by_its_first_batch():
+    model = keras.Sequential([kl.Conv2D(4, 3), kl.BatchNormalization()])
+    model(np.zeros((1, *IMAGE), "float32"))
+    same_predictions(randomize(model), fold_batchnorm(model), IMAGE)
+
+
+def test_layers_of_a_user_are_copied_if_they_can_be():
+    class Shift(kl.Layer):
+        def __init__(self, amount, **settings):
+            super().__init__(**settings)
+            self.amount = amount
+
+        def call(self, inputs):
+            return inputs + self.amount
+
+    class Applied(kl.Layer):
+        def __init__(self, function, **settings):
+            super().__init__(**settings)
+            self.function = function
+
+        def call(self, inputs):
+            return self.function(inputs)
+
+    class Positive(keras.constraints.Constraint):
+        def __call__(self, w):
+            return keras.ops.maximum(w, 0.0)
+
+    model = sequential(kl.Conv2D(4, 3, kernel_constraint=Positive()), kl.BatchNormalization(), Shift(2.0, name="s"))
+    folded = fold_batchnorm(model)
+    assert layer_names(folded)[-1] == "s"
+    same_predictions(model, folded, IMAGE)
+    assert refusal(fold_batchnorm, sequential(Applied(lambda x: x * 2, name="sign"))) == [("TRANSFORM-COPY", "sign")]
+
+
+def test_frozen_layers_and_those_with_constants_of_their_own():
+    norm = kl.Normalization(name="data")
+    norm.adapt(np.random.default_rng(0).normal(3, 7, (5, *IMAGE)).astype("float32"))
+    model = keras.Sequential([keras.Input(IMAGE), norm, kl.Conv2D(4, 3, name="c"), kl.BatchNormalization(name="n")])
+    for layer in model.layers[1:]:
+        randomize(keras.Sequential([layer]))
+        layer.trainable = False
+    folded = fold_batchnorm(model)
+    assert layer_names(folded) == ["data", "c"]
+    assert not folded.get_layer("c").trainable
+    same_predictions(model, folded, IMAGE)
+
+
 # ---- order ----------------------------------------------------------------------------------------------------------
 
 
