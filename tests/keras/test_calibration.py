@@ -140,6 +140,15 @@ def test_arguments_that_cannot_be():
     assert refusal(adaround, plain, SAMPLES, "adam", 1) == ["CALIBRATE-FLOAT"]
 
 
+def test_layers_with_constraints_of_a_user():
+    class Positive(keras.constraints.Constraint):
+        def __call__(self, w):
+            return keras.ops.maximum(w, 0.0)
+
+    model = chain(kernel_constraint=Positive())
+    assert bias_correction(model, SAMPLES).get_layer("c").kernel_constraint is not None
+
+
 def test_next_activation():
     model = chain()
     assert next_activation(model.get_layer("c")) is model.get_layer("a")

@@ -13,7 +13,7 @@ import numpy as np
 from cnn2snn_ir.keras.activations import QuantizedActivation
 from cnn2snn_ir.keras.calibration.samples import in_batches
 from cnn2snn_ir.keras.errors import refuse
-from cnn2snn_ir.keras.graph import Array, Node, read_graph
+from cnn2snn_ir.keras.graph import Array, Content, Node, read_graph
 from cnn2snn_ir.keras.layers import QuantizedLayer
 
 NEURAL = (
@@ -121,7 +121,7 @@ def float_twin(layer: Any, input_shape: tuple[int | None, ...]) -> Any:
     """A layer of Keras that computes what a quantized one would with float weights; it has weights of its own."""
     kind = next(base for base in type(layer).__mro__ if not issubclass(base, QuantizedLayer))
     settings = {name: value for name, value in layer.get_config().items() if name not in layer.quantizers}
-    twin: Any = kind.from_config({**settings, "trainable": True})  # type: ignore[attr-defined]
+    twin = Content(kind, {**settings, "trainable": True}, [], layer).create()
     twin.build(input_shape)
     return twin
 

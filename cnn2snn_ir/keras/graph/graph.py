@@ -46,7 +46,7 @@ class Content:
     def create(self) -> Any:
         """A new layer; it takes the weights once it is built."""
         try:
-            with keras.saving.custom_object_scope(own_classes(self.source)):
+            with keras.saving.custom_object_scope(own_objects(self.source)):
                 return self.kind.from_config(self.config)
         except Exception as error:  # of any kind: it is the layer's own
             raise not_copied(self.name, self.kind, error) from error
@@ -63,10 +63,15 @@ def not_copied(name: str, kind: type[Any], error: Exception) -> QuantizationErro
     )
 
 
-def own_classes(layer: Any) -> dict[str, type[Any]]:
-    """The classes of a layer's quantizers, constraints and so on, by name: a user's need not be registered."""
-    parts = [part for part in vars(layer).values() if hasattr(part, "get_config")] if layer is not None else []
-    return {type(part).__name__: type(part) for part in parts if not type(part).__module__.startswith("keras.")}
+def own_objects(layer: Any) -> dict[str, Any]:
+    """The classes of a layer's quantizers, constraints and so on, and its activation, by name.
+
+    With them, what a user wrote need not be registered with Keras.
+    """
+    parts = vars(layer).values() if layer is not None else ()
+    named: list[Any] = [type(part) for part in parts if hasattr(part, "get_config")]
+    named += [getattr(layer, "activation", None)]
+    return {o.__name__: o for o in named if hasattr(o, "__name__") and not o.__module__.startswith("keras.")}
 
 
 @dataclass(eq=False)
@@ -104,6 +109,12 @@ class Node:
     def read_instead(self, old: Node, new: Node) -> None:
         """Read another node wherever this one reads `old`."""
         self.arguments = keras.tree.map_structure(lambda leaf: new if leaf is old else leaf, self.arguments)
+
+    @property
+    def is_linear(self) -> bool:
+        """True if the layer has no activation of its own."""
+        linear = keras.activations.linear
+        return getattr(self.content.source, "activation", None) in (None, linear)
 
     def holds(self, *kinds: type[Any]) -> bool:
         """True if the layer is of one of the classes, or of one derived from them."""
