@@ -127,7 +127,7 @@ def float_twin(layer: Any, input_shape: tuple[int | None, ...]) -> Any:
 
 
 def next_activation(layer: Any) -> Any:
-    """The quantized activation that follows a layer, or None if another neural layer or a branch comes first."""
+    """The quantized activation that follows a layer, or None behind other weights, branches and joins."""
     path = path_to_activation(layer)
     return path[-1] if path else None
 
@@ -136,11 +136,12 @@ def path_to_activation(layer: Any) -> list[Any]:
     """The layers behind `layer` up to its quantized activation; none if there is no activation of its own."""
     path: list[Any] = []
     while True:
-        followers = {id(call.operation): call.operation for call in layer._outbound_nodes}
-        if len(followers) != 1:
+        calls = {id(call.operation): call for call in layer._outbound_nodes}
+        if len(calls) != 1:
             return []
-        (layer,) = followers.values()
-        if isinstance(layer, NEURAL):
+        (call,) = calls.values()
+        layer = call.operation
+        if isinstance(layer, (*NEURAL, keras.Model)) or len(call.input_tensors) != 1:
             return []
         path.append(layer)
         if isinstance(layer, QuantizedActivation):
