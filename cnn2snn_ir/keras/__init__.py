@@ -7,3 +7,7 @@ diagnostics: models reach the compiler as files.
 from cnn2snn_ir.keras.availability import require_keras
 
 require_keras()
+
+from cnn2snn_ir.keras.objects import register  # noqa: E402  (Keras is there now)
+
+register()

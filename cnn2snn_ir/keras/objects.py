@@ -23,6 +23,14 @@ cnn2snn_objects: dict[str, type[Any]] = {
 """Class name ▶ class, for the `custom_objects` of Keras."""
 
 
+def register() -> None:
+    """Let Keras find these classes wherever it makes objects from configurations: in files, in clones of models.
+
+    By their bare names, which model files hold; `register_keras_serializable` would put a package before them.
+    """
+    keras.saving.get_custom_objects().update(cnn2snn_objects)
+
+
 def load_quantized_model(
     filepath: str | os.PathLike[str], custom_objects: dict[str, Any] | None = None, compile_model: bool = True
 ) -> Any:

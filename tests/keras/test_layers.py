@@ -169,6 +169,14 @@ def test_files(tmp_path, suffix):
     assert isinstance(again.get_layer("bn").gamma_constraint, MinValueConstraint)
 
 
+def test_cloned():
+    model = every_layer()
+    clone = keras.models.clone_model(model)
+    assert [type(layer) for layer in clone.layers] == [type(layer) for layer in model.layers]
+    clone.set_weights(model.get_weights())
+    assert np.array_equal(model.predict(IMAGES, verbose=0), clone.predict(IMAGES, verbose=0))
+
+
 def test_objects_are_all_classes_that_files_name():
     assert set(cnn2snn_objects) == {
         *("StdWeightQuantizer", "StdPerAxisQuantizer", "MaxQuantizer", "MaxPerAxisQuantizer"),
@@ -187,6 +195,11 @@ def test_custom_objects(tmp_path):
     keras.Sequential([layers.Input((4,)), Twice(), QuantizedDense(2, MaxQuantizer())]).save(tmp_path / "m.keras")
     model = load_quantized_model(tmp_path / "m.keras", custom_objects={"Twice": Twice, "QuantizedDense": Twice})
     assert [type(layer) for layer in model.layers] == [Twice, QuantizedDense]
+
+
+def test_keras_itself_loads_our_files(tmp_path):
+    every_layer().save(tmp_path / "m.keras")
+    assert type(keras.models.load_model(tmp_path / "m.keras").get_layer("a")) is QuantizedConv2D
 
 
 @pytest.mark.parametrize("compile_model", [True, False])
