@@ -24,6 +24,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from cnn2snn_ir.diagnostics import Diagnostics
 from cnn2snn_ir.dialects.levels import Level
 from cnn2snn_ir.ir import Op
@@ -32,15 +35,21 @@ from cnn2snn_ir.ir.verify import place
 
 
 class Contract(NamedTuple):
-    """How far results may move: `exact`, or at most so many steps of the last bit."""
+    """How far results may move: `exact`, or so many steps of the last bit, or so far in proportion to the largest."""
 
-    max_lsb: int = 0
+    max_lsb: float = 0
+    """Steps of an integer; of a float, the real distance of two of the integers that it was made of."""
+    relative: float = 0
+    """Of reals, as a part of the largest magnitude in the tensor."""
 
     def __str__(self) -> str:
-        return "exact" if self.max_lsb == 0 else f"max-lsb({self.max_lsb})"
+        parts = [f"{name}({bound:g})" for name, bound in zip(("max-lsb", "relative"), self, strict=True) if bound]
+        return ", ".join(parts) or "exact"
 
 
 EXACT = Contract()
+REAL = Contract(relative=1e-6)
+"""For rewrites that are exact in real numbers: float64 may round on other ways to the same result."""
 
 
 def option(default: Any, help: str) -> Any:
@@ -77,10 +86,16 @@ class Pass:
     requires: ClassVar[Level | None] = None
     ensures: ClassVar[Level | None] = None
     """The levels that the module is at before and after the pass; checked by the manager."""
+    changes_inputs: ClassVar[bool] = False
+    """True if the module reads something else after the pass; see `inputs_before`."""
 
     def run(self, op: Op, context: PassContext) -> bool:
         """Do it; True if anything changed.  Raises `CompileError` for a user's problem."""
         raise TypeError(f"{self.name} does not say what it does")
+
+    def inputs_before(self, inputs: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """What the module would have read before the pass, for what it reads now; for passes that change inputs."""
+        raise TypeError(f"{self.name} does not say what the module read before it")
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Trial runs: a module before and after it is rewritten, on the same inputs, compared under a contract.
 
 Outputs and memory are compared, and every value that keeps its name and its size; shapes may differ by dimensions
-of 1, as vectors become maps.  Floats are compared for equality under an exact contract; under `max-lsb(k)` they are
-left to the integers that they come from.
+of 1, as vectors become maps.  A real value that became an integer is compared with what that stands for, if its
+annotations (`scale`, `frac_bits`) tell.  Floats are compared for equality under an exact contract; under `max-lsb(k)`
+those that integers were just made into, in steps of these integers, and others are left to where they come from.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from cnn2snn_ir.diagnostics import Diagnostic
 from cnn2snn_ir.dialects import akida2, qnn
 from cnn2snn_ir.dialects.builtin import Input, Module
-from cnn2snn_ir.ir import ElementType, Op
+from cnn2snn_ir.ir import AttrValue, ElementType, Op, Tensor
 from cnn2snn_ir.passes.base import EXACT, Contract
 from cnn2snn_ir.reference import run as interpret
 
@@ -44,6 +45,9 @@ class Results(NamedTuple):
     values: dict[str, Array]
     outputs: tuple[Array, ...]
     memory: dict[str, Array]
+    units: dict[str, Array]
+    """The real distance of two neighbouring integers, by the names of values that are such or were made of such."""
+    output_units: tuple[Array | None, ...]
 
 
 class Trial(NamedTuple):
@@ -71,20 +75,25 @@ class Trial(NamedTuple):
     def run(self, module: Module) -> Results:
         """Run `module` with the reference semantics; raises `CompileError` if it cannot be run."""
         values: dict[str, Array] = {}
+        units: dict[str, Array] = {}
 
         def observe(op: Op, array: Array) -> None:
             if (name := op.results[0].name) is not None:
                 values[name] = array
+                if (distance := unit(op)) is not None:
+                    units[name] = distance
 
         memory = dict(self.memory)
-        return Results(values, interpret(module, self.inputs, observe, memory), memory)
+        outputs = interpret(module, self.inputs, observe, memory)
+        return Results(values, outputs, memory, units, tuple(unit(value.owner) for value in module.outputs))
 
     def compare(self, before: Results, after: Results, contract: Contract, where: str) -> Iterator[Diagnostic]:
         """The values, then memory and outputs, that moved further than the contract allows; a diagnostic for each."""
         for name, array in after.values.items():
             old = before.values.get(name)
-            if old is not None and (old.size, old.dtype) == (array.size, array.dtype):
-                yield from self._differences(old, array, contract, f"%{name}", where)
+            distance = after.units.get(name)
+            if old is not None and old.size == array.size and comparable(old, array, distance):
+                yield from self._differences(old, array, contract, f"%{name}", where, distance)
         if before.memory.keys() != after.memory.keys():
             names = [", ".join(sorted(r.memory)) or "nothing" for r in (after, before)]
             yield Diagnostic("PASS-VALIDATE", "the module remembers something else", where, names[0], names[1])
@@ -95,13 +104,18 @@ class Trial(NamedTuple):
             shapes = [str([a.shape[1:] for a in r.outputs]) for r in (after, before)]
             yield Diagnostic("PASS-VALIDATE", "the outputs have other sizes", where, found=shapes[0], allowed=shapes[1])
             return
-        for index, (old, array) in enumerate(zip(before.outputs, after.outputs, strict=True)):
-            yield from self._differences(old, array, contract, f"output {index}", where)
+        pairs = zip(before.outputs, after.outputs, after.output_units, strict=True)
+        for index, (old, array, distance) in enumerate(pairs):
+            yield from self._differences(old, array, contract, f"output {index}", where, distance)
 
-    def _differences(self, old: Array, new: Array, contract: Contract, what: str, where: str) -> Iterator[Diagnostic]:
+    def _differences(
+        self, old: Array, new: Array, contract: Contract, what: str, where: str, distance: Array | None = None
+    ) -> Iterator[Diagnostic]:
         """A diagnostic for the first element that moved too far, with how many others did."""
         old = old.reshape(new.shape)
-        far = too_far(old, new, contract)
+        if old.dtype.kind == "f" and new.dtype.kind != "f" and distance is not None:
+            new = new * distance
+        far = too_far(old, new, contract, distance)
         if not far.any():
             return
         sample, *index = (int(i) for i in np.argwhere(far)[0])
@@ -123,10 +137,10 @@ class WholeTrial:
         self._trial = Trial.of(module, min(max(WHOLE_ELEMENTS // size, 1), MOST_SAMPLES), adversarial=False)
         self._before = self._trial.run(module)
 
-    def faults(self, program: Module, where: str) -> Iterator[Diagnostic]:
+    def faults(self, program: Module, where: str, contract: Contract = EXACT) -> Iterator[Diagnostic]:
         """Every difference between the results of the program and those of the model."""
         after = self._trial.run(program)
-        yield from self._trial.compare(self._before, after, EXACT, where)
+        yield from self._trial.compare(self._before, after, contract, where)
         yield from other_shapes(self._before, after, where)
 
 
@@ -144,11 +158,44 @@ def squeezed(array: Array) -> list[int]:
     return [d for d in array.shape[1:] if d != 1]
 
 
-def too_far(old: Array, new: Array, contract: Contract) -> npt.NDArray[np.bool_]:
+def unit(op: Op) -> Array | None:
+    """The real distance of two neighbouring integers, of a result that is one or was just made of one; if known."""
+    scale: AttrValue
+    frac_bits: AttrValue
+    if isinstance(op, akida2.Dequantizer):
+        steps: Array = op.scales.array.astype(np.float64)
+        return steps
+    if isinstance(op, qnn.Dequantize):
+        scale, frac_bits = op.scale, op.frac_bits
+    elif not op.results[0].type.element.is_float:
+        scale, frac_bits = (op.annotations.get(key) for key in ("scale", "frac_bits"))
+    else:
+        return None
+    if not isinstance(frac_bits, Tensor) or not isinstance(scale, Tensor | None):
+        return None
+    factor = 1.0 if scale is None else scale.array.astype(np.float64)
+    found: Array = np.ldexp(factor, -frac_bits.int64.astype(np.int32))
+    return found
+
+
+def comparable(old: Array, new: Array, distance: Array | None) -> bool:
+    """True for values of one kind, and for a real that became an integer with a known meaning."""
+    return old.dtype.kind == new.dtype.kind or (old.dtype.kind == "f" and distance is not None)
+
+
+def too_far(old: Array, new: Array, contract: Contract, distance: Array | None = None) -> npt.NDArray[np.bool_]:
     """Where elements moved further than the contract allows; one NaN is as good as another."""
-    if old.dtype.kind == "f" or new.dtype.kind == "f":
-        return np.zeros(old.shape, bool) if contract.max_lsb else ~((old == new) | (np.isnan(old) & np.isnan(new)))
-    far: npt.NDArray[np.bool_] = np.abs(new - old) > contract.max_lsb
+    if old.dtype.kind != "f" and new.dtype.kind != "f":
+        moved: npt.NDArray[np.bool_] = np.abs(new - old) > contract.max_lsb
+        return moved
+    if contract.max_lsb and distance is None:
+        return np.zeros(old.shape, bool)
+    bound = np.asarray(0.0)
+    if contract.relative:
+        bound = bound + contract.relative * np.abs(old).max(initial=0.0)
+    if contract.max_lsb and distance is not None:
+        bound = bound + contract.max_lsb * distance
+    far: npt.NDArray[np.bool_] = ~((np.abs(new - old) <= bound) | (old == new) | (np.isnan(old) & np.isnan(new)))
     return far
 
 
