@@ -1,0 +1,34 @@
+"""The pipeline of legacy models, from real numbers down to integers; what follows is their target's."""
+
+from __future__ import annotations
+
+from cnn2snn_ir.passes.apply_input_scaling import ApplyInputScaling
+from cnn2snn_ir.passes.base import Contract
+from cnn2snn_ir.passes.canonicalize import Canonicalize
+from cnn2snn_ir.passes.fold_batchnorm import FoldBatchnorm
+from cnn2snn_ir.passes.fold_quantized_activations import FoldQuantizedActivations
+from cnn2snn_ir.passes.legality.check_legacy import CheckLegacy
+from cnn2snn_ir.passes.pipeline import MODULE, Pipeline
+from cnn2snn_ir.passes.remove_training_ops import RemoveTrainingOps
+from cnn2snn_ir.passes.swap_activation_pooling import SwapActivationPooling
+from cnn2snn_ir.passes.swap_pooling_batchnorm import SwapPoolingBatchnorm
+
+CONTRACT: Contract = FoldQuantizedActivations.contract
+"""How far the integers may be from the reals: every level is exact, potentials are the nearest integers."""
+
+
+def legacy_to_qnn() -> Pipeline:
+    """From an imported `nn` module to integers."""
+    return Pipeline(
+        MODULE,
+        (
+            ApplyInputScaling(),
+            RemoveTrainingOps(),
+            SwapActivationPooling(),
+            SwapPoolingBatchnorm(),
+            FoldBatchnorm(),
+            CheckLegacy(),
+            FoldQuantizedActivations(),
+            Canonicalize(),
+        ),
+    )

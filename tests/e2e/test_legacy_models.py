@@ -1,0 +1,151 @@
+"""Models quantized by the legacy API, from the file down to integers: those trained on MNIST as Keras computes them,
+random ones as rational numbers say.
+"""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from generators.exact import run_exactly
+from generators.legacy import FILES, Line, networks
+from generators.recorded import EXAMPLES, FIXTURES
+from hypothesis import HealthCheck, given, settings
+
+from cnn2snn_ir.dialects import nn, qnn
+from cnn2snn_ir.frontends import load_model
+from cnn2snn_ir.passes.instruments import ValidateEach, VerifyEach
+from cnn2snn_ir.passes.manager import PassManager
+from cnn2snn_ir.passes.pipeline import parse_pipeline
+from cnn2snn_ir.reference import run, run_all
+
+ACCURACY = {"mnist_legacy_iq8_wq4_aq4": 0.956, "mnist_legacy_iq8_wq2_aq2": 0.899, "mnist_legacy_iq8_wq4_aq1": 0.870}
+"""What the models reach in Keras on these images."""
+
+TO_REALS = "apply-input-scaling, remove-training-ops, swap-activation-pooling, swap-pooling-batchnorm, fold-batchnorm"
+"""The part of `legacy-to-qnn` that stays in real numbers."""
+
+some = settings(deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def lowered(module, pipeline="legacy-to-qnn", checks=()):
+    PassManager(parse_pipeline(pipeline), [*checks, VerifyEach()]).run(module)
+    return module
+
+
+# ---- as Keras computes them -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def images():
+    with np.load(EXAMPLES / "mnist_1000.npz") as archive:
+        return archive["x"], archive["y"]
+
+
+def expected(name):
+    with np.load(FIXTURES / "legacy" / f"{name}.expect.npz") as archive:
+        return archive["logits"]
+
+
+@pytest.mark.parametrize("name", ACCURACY)
+def test_the_imported_model_computes_what_keras_does(name, images):
+    """The reals differ from Keras's by what float32 rounds, and by nothing else: no level is another one."""
+    (logits,) = run(load_model(EXAMPLES / f"{name}.h5"), images[0].astype(np.float32))
+    assert np.abs(logits - expected(name)).max() < 2e-5
+    assert (logits.argmax(1) == images[1]).mean() == ACCURACY[name]
+
+
+@pytest.mark.parametrize("name", ACCURACY)
+def test_the_integers_of_the_model(name, images):
+    module = lowered(load_model(EXAMPLES / f"{name}.h5"))
+    (logits,) = run(module, images[0])
+    keras = expected(name)
+    decided = logits.argmax(1)
+    assert (decided == images[1]).mean() == pytest.approx(ACCURACY[name], abs=0.002)
+    assert (decided == keras.argmax(1)).mean() >= 0.998
+    dequantize = module.outputs[0].owner
+    assert isinstance(dequantize, qnn.Dequantize)
+    unit = dequantize.scale.array.astype(np.float64)
+    assert (np.abs(logits - keras) <= unit / 2 + 2e-5).all()
+    for sample in np.flatnonzero(decided != keras.argmax(1)):
+        # the two are as near to each other as rounding the bias to an integer can move them
+        mine, theirs = decided[sample], keras[sample].argmax()
+        assert keras[sample][theirs] - keras[sample][mine] <= (unit[mine] + unit[theirs]) / 2 + 4e-5
+
+
+@pytest.mark.parametrize("name", ACCURACY)
+def test_every_level_of_the_integers_is_that_of_the_reals(name, images):
+    """With its exact bias the last layer decides as Keras does on every image, so only that is rounded."""
+    reals = lowered(load_model(EXAMPLES / f"{name}.h5"), TO_REALS)
+    integers = lowered(load_model(EXAMPLES / f"{name}.h5"))
+    count = 200
+    before, after = run_all(reals, images[0][:count]), run_all(integers, images[0][:count])
+    activations = [op for op in reals.body if isinstance(op, nn.QuantizedReLU)]
+    assert len(activations) == 4
+    for op in activations:
+        assert np.array_equal(np.rint(before[op.result.name] / op.step), after[op.result.name])
+
+
+def test_one_image_in_rational_numbers(images):
+    """Loops over fractions give the same integers as the folded thresholds."""
+    name = "mnist_legacy_iq8_wq2_aq2"
+    reals, integers = (
+        lowered(load_model(EXAMPLES / f"{name}.h5"), TO_REALS),
+        lowered(load_model(EXAMPLES / f"{name}.h5")),
+    )
+    assert_same(reals, integers, images[0][:1])
+
+
+# ---- as rational numbers say ----------------------------------------------------------------------------------------
+
+
+def assert_same(reals, integers, samples):
+    """Levels are equal, potentials the nearest integers."""
+    exact, found = run_exactly(reals, samples), run_all(integers, samples)
+    levels = [op for op in integers.body if isinstance(op, qnn.Threshold)]
+    steps = {op.result.name: op.step for op in reals.body if isinstance(op, nn.QuantizedReLU)}
+    for op in levels:
+        name = op.result.name
+        assert np.array_equal(exact[name] * (1 / Fraction(steps[name])), found[name].astype(object)), name
+    (dequantize,) = (op for op in integers.body if isinstance(op, qnn.Dequantize))
+    name = dequantize.result.name or ""
+    wanted = exact[name].astype(np.float64)
+    given_reals = found[name] if name else run(integers, samples)[0]
+    of_levels = any(
+        isinstance(op, qnn.Threshold) for op in (dequantize.x.owner, *map(owner, dequantize.x.owner.operands))
+    )
+    bound = np.zeros(()) if of_levels else dequantize.scale.array / 2
+    assert (np.abs(given_reals - wanted) <= bound + 1e-6 * np.abs(wanted).max() + 1e-9).all()
+    return len(levels)
+
+
+def owner(value):
+    return value.owner
+
+
+def samples_for(module, count, seed=0):
+    (source,) = module.inputs
+    rng = np.random.default_rng(seed)
+    return rng.integers(source.element.lo, source.element.hi + 1, (count, *source.shape))
+
+
+@settings(some, max_examples=80)
+@given(networks())
+def test_folded_levels_are_exact(line: Line):
+    reals, integers = lowered(line.module(), TO_REALS), lowered(line.module())
+    assert not [op for op in integers.body if op.op_name.startswith("nn.")]
+    assert_same(reals, integers, samples_for(integers, 2))
+
+
+@settings(some, max_examples=40)
+@given(networks())
+def test_every_pass_keeps_its_contract(line: Line):
+    lowered(line.module(), checks=[ValidateEach(2)])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_models_of_the_fixtures(name):
+    path = FIXTURES / "legacy" / f"{name}.h5"
+    reals, integers = lowered(load_model(path), TO_REALS), lowered(load_model(path), checks=[ValidateEach(2)])
+    head = [op.op_name for op in integers.body if op.op_name.startswith("nn.")]
+    assert head == (["nn.softmax"] if name in ("rgb_std", "gap_separable") else [])
+    assert assert_same(reals, integers, samples_for(integers, 2)) >= 2
