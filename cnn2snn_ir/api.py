@@ -7,6 +7,7 @@ and the runtime.
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -15,7 +16,7 @@ from cnn2snn_ir.versions import AkidaVersion, get_akida_version, parse_version
 
 if TYPE_CHECKING:
     from cnn2snn_ir.dialects.builtin import Module
-    from cnn2snn_ir.passes.base import PassContext
+    from cnn2snn_ir.passes.base import Contract, PassContext
     from cnn2snn_ir.passes.pipeline import Pipeline
     from cnn2snn_ir.runtime.model import Model
 
@@ -36,6 +37,7 @@ class Saveable(Protocol):
 def convert(
     model: str | os.PathLike[str] | Saveable,
     file_path: str | os.PathLike[str] | None = None,
+    input_scaling: tuple[float, float] | None = None,
     *,
     target: AkidaVersion | str | None = None,
     dump_ir: str | os.PathLike[str] | None = None,
@@ -48,7 +50,9 @@ def convert(
     Args:
         model: a `.h5` or `.keras` file, or a live Keras model (it is saved to a temporary file first).
         file_path: also write the program here; without a suffix it gets `.fbz`, and a folder gets the model's name.
-        target: the Akida generation; by default the one of `get_akida_version()`.
+        input_scaling: (scale, shift) of the integers `scale · x + shift` that the program reads, where the model reads
+            x; for models quantized by the legacy API that have no Rescaling layer.
+        target: the Akida generation; by default the one of `get_akida_version()`, and v1 for legacy models.
         dump_ir: a folder for the IR after every pass.
         allow_float_tail: let the host compute float layers with weights (Dense, …) behind the last integer.
         legalize: rewrite what the target has no layer for, where that is exact, instead of refusing it.
@@ -62,14 +66,18 @@ def convert(
     """
     from cnn2snn_ir.runtime.model import Model
 
-    module, _ = compile_model(
+    module, context = compile_model(
         model,
+        input_scaling=input_scaling,
         target=target,
         dump_ir=dump_ir,
         allow_float_tail=allow_float_tail,
         legalize=legalize,
         validate=validate,
     )
+    for ignored in context.diagnostics:
+        if ignored.code == "INPUT-SCALING":
+            warnings.warn(ignored.message, stacklevel=2)
     program = Model(module)
     if file_path is not None:
         program.save(program_path(file_path, module.sym_name))
@@ -86,6 +94,7 @@ def load(path: str | os.PathLike[str]) -> Model:
 def compile_model(
     model: str | os.PathLike[str] | Saveable,
     *,
+    input_scaling: tuple[float, float] | None = None,
     target: AkidaVersion | str | None = None,
     dump_ir: str | os.PathLike[str] | None = None,
     allow_float_tail: bool = False,
@@ -97,35 +106,86 @@ def compile_model(
     from cnn2snn_ir.passes.instruments import Instrument, PassFaultError, VerifyEach
     from cnn2snn_ir.passes.legality.tail import tail_diagnostics
     from cnn2snn_ir.passes.manager import PassManager
-    from cnn2snn_ir.passes.registry import find_pipeline
     from cnn2snn_ir.passes.trial import WholeTrial
 
-    version = get_akida_version() if target is None else parse_version(target, "target")
+    context = PassContext()
+    module = import_scaled(model, input_scaling, context)
+    version = version_for(module, target)
     if version not in PIPELINES:
         raise fail("TARGET", "there is no backend for this generation yet", found=str(version), allowed="v2")
-    pipeline = find_pipeline(PIPELINES[version], legalize=legalize)
-    assert not isinstance(pipeline, str)
-    module = import_any(model)
+    pipeline, contract = pipeline_for(module, version, legalize), contract_for(module)
     tail = Diagnostics(tail_diagnostics(module, allow_float_tail))
     if tail.errors:
         raise every_problem(module, pipeline, tail)
+    context.diagnostics.extend(tail)
     trial = WholeTrial(module) if validate else None
     instruments: list[Instrument] = [VerifyEach()]
     if dump_ir is not None:
         from cnn2snn_ir.passes.instruments import DumpTree
 
         instruments.insert(0, DumpTree(Path(dump_ir)))
-    context = PassContext(tail)
     try:
         PassManager(pipeline, instruments).run(module, context)
     except PassFaultError:
         raise  # a bug of the compiler
     except CompileError as error:
-        raise every_problem(import_any(model), pipeline, Diagnostics(error.diagnostics)) from None
-    if trial is not None and (faults := list(trial.faults(module, PIPELINES[version]))):
+        again = import_scaled(model, input_scaling, PassContext())
+        raise every_problem(again, pipeline, Diagnostics(error.diagnostics)) from None
+    if trial is not None and (faults := list(trial.faults(module, PIPELINES[version], contract))):
         raise PassFaultError(faults, "the program does not compute what the model does: a bug of the compiler")
     module.annotations["pipeline"] = str(pipeline)
     return module, context
+
+
+def import_scaled(
+    model: str | os.PathLike[str] | Saveable, input_scaling: tuple[float, float] | None, context: PassContext
+) -> Module:
+    """Import a model that reads integers."""
+    from cnn2snn_ir.passes.legacy_input import scale_input
+
+    module = import_any(model)
+    scale_input(module, input_scaling, context)
+    return module
+
+
+def version_for(module: Module, target: AkidaVersion | str | None) -> AkidaVersion:
+    """The generation to compile for; legacy models are for Akida 1, whatever the default."""
+    from cnn2snn_ir.passes.legacy_input import is_legacy
+
+    wanted = None if target is None else parse_version(target, "target")
+    if not is_legacy(module):
+        return wanted or get_akida_version()
+    if wanted not in (None, AkidaVersion.v1):
+        message = "models quantized by the legacy API run on Akida 1 only"
+        raise fail("TARGET", message, where=module.sym_name, found=str(wanted), allowed="v1")
+    return AkidaVersion.v1
+
+
+def pipeline_for(module: Module, version: AkidaVersion, legalize: bool = True) -> Pipeline:
+    """From the module as imported to a program."""
+    from cnn2snn_ir.passes.legacy_input import is_legacy
+    from cnn2snn_ir.passes.pipeline import Pipeline
+    from cnn2snn_ir.passes.registry import find_pipeline
+
+    pipeline = find_pipeline(PIPELINES[version], legalize=legalize)
+    assert not isinstance(pipeline, str)
+    if is_legacy(module):
+        from cnn2snn_ir.passes.legacy_pipeline import legacy_to_qnn  # most models have no use for it
+
+        return Pipeline(pipeline.anchor, (*legacy_to_qnn().items, *pipeline.items))
+    return pipeline
+
+
+def contract_for(module: Module) -> Contract:
+    """How far a program may be from its model as imported."""
+    from cnn2snn_ir.passes.base import EXACT
+    from cnn2snn_ir.passes.legacy_input import is_legacy
+
+    if is_legacy(module):
+        from cnn2snn_ir.passes.legacy_pipeline import CONTRACT
+
+        return CONTRACT
+    return EXACT
 
 
 def every_problem(module: Module, pipeline: Pipeline, found: Diagnostics) -> CompileError:
