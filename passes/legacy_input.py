@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnn2snn_ir.diagnostics import Diagnostic, Severity
+from cnn2snn_ir.diagnostics import Diagnostic, Severity, fail
 from cnn2snn_ir.dialects.builtin import Module
 from cnn2snn_ir.dialects.levels import Level, is_at
 from cnn2snn_ir.passes.apply_input_scaling import ApplyInputScaling
@@ -21,12 +21,25 @@ def scale_input(module: Module, scaling: tuple[float, float] | None, context: Pa
 
     `scaling` is (scale, shift) of the integers `scale · real + shift`.  Raises `CompileError` if it makes no sense.
     """
+    given = None if scaling is None else as_pair(scaling, module)
     if is_legacy(module):
-        scale, shift = scaling or (None, None)
+        scale, shift = given or (None, None)
         PassManager(Pipeline(MODULE, (ApplyInputScaling(scale, shift),))).run(module, context)
-    elif scaling is not None:
+    elif given is not None:
         message = "the input scaling is ignored: the model says itself what its integers stand for"
-        found, allowed = f"{scaling[0]:g}, {scaling[1]:g}", "models quantized by the legacy API"
+        found, allowed = f"{given[0]:g}, {given[1]:g}", "models quantized by the legacy API"
         context.diagnostics.add(
             Diagnostic("INPUT-SCALING", message, module.sym_name, found, allowed, severity=Severity.WARNING)
         )
+
+
+def as_pair(scaling: object, module: Module) -> tuple[float, float]:
+    """Two floats; raises `CompileError` for anything but two numbers."""
+    try:
+        scale, shift = map(float, scaling)  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        message = "the input scaling must be two numbers"
+        raise fail(
+            "INPUT-SCALING", message, where=module.sym_name, found=repr(scaling), allowed="(scale, shift)"
+        ) from None
+    return scale, shift

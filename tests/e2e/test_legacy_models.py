@@ -2,6 +2,8 @@
 random ones as rational numbers say.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -12,10 +14,17 @@ from generators.recorded import EXAMPLES, FIXTURES
 from hypothesis import HealthCheck, given, settings
 
 from cnn2snn_ir.dialects import nn, qnn
+from cnn2snn_ir.dialects.builtin import Module
+from cnn2snn_ir.dialects.geometry import Padding
 from cnn2snn_ir.frontends import load_model
-from cnn2snn_ir.passes.instruments import ValidateEach, VerifyEach
+from cnn2snn_ir.ir import Tensor
+from cnn2snn_ir.ir.rewrite import Rewriter
+from cnn2snn_ir.passes.base import Pass
+from cnn2snn_ir.passes.instruments import PassFaultError, ValidateEach, VerifyEach
+from cnn2snn_ir.passes.legacy_pipeline import CONTRACT, legacy_to_qnn
 from cnn2snn_ir.passes.manager import PassManager
-from cnn2snn_ir.passes.pipeline import parse_pipeline
+from cnn2snn_ir.passes.pipeline import Pipeline, parse_pipeline
+from cnn2snn_ir.passes.trial import WholeTrial
 from cnn2snn_ir.reference import run, run_all
 
 ACCURACY = {"mnist_legacy_iq8_wq4_aq4": 0.956, "mnist_legacy_iq8_wq2_aq2": 0.899, "mnist_legacy_iq8_wq4_aq1": 0.870}
@@ -138,6 +147,17 @@ def test_folded_levels_are_exact(line: Line):
 
 @settings(some, max_examples=40)
 @given(networks())
+def test_the_reference_semantics_are_near_the_rationals(line: Line):
+    reals = lowered(line.module(), TO_REALS)
+    samples = samples_for(reals, 2)
+    exact, found = run_exactly(reals, samples), run_all(reals, samples)
+    for name in {op.results[0].name for op in reals.body if op.op_name.startswith("nn.")} - {None}:
+        wanted = exact[name].astype(np.float64)
+        assert np.abs(found[name] - wanted).max() <= 1e-9 * (1 + np.abs(wanted).max()), name
+
+
+@settings(some, max_examples=40)
+@given(networks())
 def test_every_pass_keeps_its_contract(line: Line):
     lowered(line.module(), checks=[ValidateEach(2)])
 
@@ -149,3 +169,115 @@ def test_the_models_of_the_fixtures(name):
     head = [op.op_name for op in integers.body if op.op_name.startswith("nn.")]
     assert head == (["nn.softmax"] if name in ("rgb_std", "gap_separable") else [])
     assert assert_same(reals, integers, samples_for(integers, 2)) >= 2
+
+
+# ---- planted bugs ---------------------------------------------------------------------------------------------------
+
+
+def planted():
+    """A model in which everything matters: signs, offsets, pooling, averages, every kind of layer."""
+    line = Line((9, 8, 3), 5).rescaling(1 / 64, -1.0).conv(3, 4, bits=8, strides=[2, 1]).batchnorm(4, -1.5).relu(4)
+    line.separable(4, 5).pool(3, 2).batchnorm(5).relu(2, 3.0).conv(5, 4, 1).average().batchnorm(4, -1.0).relu(4, 1.0)
+    return line.dense(4, 3, kind="MaxQuantizer")
+
+
+def attribute(kind, name, change):
+    """A bug that changes an attribute of the first op of a kind."""
+
+    def bug(module):
+        op = next(op for op in module.body if isinstance(op, kind))
+        setattr(op, name, change(getattr(op, name)))
+
+    return bug
+
+
+def values(change):
+    return lambda tensor: Tensor.of(change(tensor.array), tensor.type.element, tensor.name)
+
+
+def forget(kind):
+    """A bug that leaves an op out."""
+
+    def bug(module):
+        op = next(op for op in module.body if isinstance(op, kind))
+        Rewriter().replace_with(op, op.operands[0])
+
+    return bug
+
+
+def pool_after_average(module):
+    """As if the average of maxima were the average."""
+    op = next(op for op in module.body if isinstance(op, qnn.SumPool))
+    pool = qnn.MaxPool(op.x, (2, 2), (1, 1), Padding.SAME)
+    op.graph.insert_before(op, pool)
+    op.set_operand(0, pool.result)
+
+
+BUGS = {
+    "the input scale": ("apply-input-scaling", attribute(nn.InputScaling, "scale", lambda s: s * 1.01)),
+    "the input shift": ("apply-input-scaling", attribute(nn.InputScaling, "shift", lambda s: s + 0.5)),
+    "the input's bits": ("apply-input-scaling", attribute(nn.InputScaling, "shift", lambda s: 0.0)),
+    "pooling of the other kind": ("swap-pooling-batchnorm", attribute(nn.MaxPool, "padding", lambda p: Padding.VALID)),
+    "a forgotten normalization": ("swap-pooling-batchnorm", forget(nn.BatchNorm)),
+    "another epsilon": ("swap-pooling-batchnorm", attribute(nn.BatchNorm, "epsilon", lambda e: 1e-2)),
+    "the sign of a slope": ("fold-batchnorm", attribute(nn.Conv2D, "weights", values(np.abs))),
+    "the scale of a slope": ("fold-batchnorm", attribute(nn.Conv2D, "weight_scale", values(lambda s: s * 1.001))),
+    "the mean": ("fold-batchnorm", attribute(nn.Conv2D, "bias", values(lambda b: b + 0.01))),
+    "a threshold": ("fold-quantized-activations", attribute(qnn.Threshold, "thresholds", values(lambda t: t + 40))),
+    "a level": ("fold-quantized-activations", attribute(qnn.Threshold, "thresholds", values(lambda t: t[:, :-1]))),
+    "the padding": ("fold-quantized-activations", attribute(qnn.Conv2D, "pad_value", lambda p: None)),
+    "the bias": ("fold-quantized-activations", forget(qnn.BiasAdd)),
+    "half a unit and more": ("fold-quantized-activations", attribute(qnn.BiasAdd, "bias", values(lambda b: b + 1))),
+    "the unit of the output": (
+        "fold-quantized-activations",
+        attribute(qnn.Dequantize, "scale", values(lambda s: s * 1.1)),
+    ),
+    "a sum of maxima": ("fold-quantized-activations", pool_after_average),
+}
+
+
+@dataclass(frozen=True)
+class Planted(Pass):
+    """What a correct pass does, and then the bug."""
+
+    name = "planted"
+
+    bug: Callable[[Module], None]
+    correct: Pass
+
+    def run(self, op, context):
+        self.correct.run(op, context)
+        self.bug(op)
+        return True
+
+
+@pytest.mark.parametrize("what", BUGS)
+def test_validation_catches_a_planted_bug(what):
+    pass_name, bug = BUGS[what]
+    items = legacy_to_qnn().items
+    index = next(i for i, item in enumerate(items) if item.name == pass_name)
+    correct = items[index]
+
+    class Wrong(Planted):
+        contract = correct.contract
+        changes_inputs = correct.changes_inputs
+        inputs_before = correct.inputs_before
+
+    module = planted().module()
+    PassManager(Pipeline("builtin.module", items[:index])).run(module)
+    with pytest.raises(PassFaultError):
+        PassManager(Pipeline("builtin.module", (Wrong(bug, correct),)), [ValidateEach(4)]).run(module)
+
+
+@pytest.mark.parametrize("what", [what for what in BUGS if BUGS[what][0] != "apply-input-scaling"])
+def test_the_trial_of_a_conversion_catches_it(what):
+    pass_name, bug = BUGS[what]
+    items = tuple(item for item in legacy_to_qnn().items if item.name != "check-legacy")
+    index = next(i for i, item in enumerate(items) if item.name == pass_name)
+    module = planted().module()
+    PassManager(Pipeline("builtin.module", items[:1])).run(module)
+    trial = WholeTrial(module)
+    PassManager(Pipeline("builtin.module", items[1:index])).run(module)
+    PassManager(Pipeline("builtin.module", (Planted(bug, items[index]),)), []).run(module)
+    PassManager(Pipeline("builtin.module", items[index + 1 :]), []).run(module)
+    assert list(trial.faults(module, "planted", CONTRACT))
