@@ -16,12 +16,12 @@ from cnn2snn_ir.versions import AkidaVersion, get_akida_version, parse_version
 
 if TYPE_CHECKING:
     from cnn2snn_ir.dialects.builtin import Module
-    from cnn2snn_ir.passes.base import Contract, PassContext
+    from cnn2snn_ir.passes.base import PassContext
     from cnn2snn_ir.passes.pipeline import Pipeline
     from cnn2snn_ir.runtime.model import Model
 
-PIPELINES = {AkidaVersion.v2: "akida2-default"}
-"""The named pipeline of each generation that has a backend."""
+PIPELINES = {AkidaVersion.v1: "akida1-default", AkidaVersion.v2: "akida2-default"}
+"""The named pipeline of each generation."""
 
 
 @runtime_checkable
@@ -103,23 +103,20 @@ def compile_model(
 ) -> tuple[Module, PassContext]:
     """Import, compile and validate; returns the module of the target and what the passes had to say."""
     from cnn2snn_ir.passes.base import PassContext
-    from cnn2snn_ir.passes.instruments import Instrument, PassFaultError, VerifyEach
+    from cnn2snn_ir.passes.instruments import Instrument, PassFaultError, VerifyEach, WholeTrial
     from cnn2snn_ir.passes.legality.tail import tail_diagnostics
     from cnn2snn_ir.passes.manager import PassManager
-    from cnn2snn_ir.passes.trial import WholeTrial
 
     context = PassContext()
     module = import_scaled(model, input_scaling, context)
     version = version_for(module, target)
-    if version not in PIPELINES:
-        raise fail("TARGET", "there is no backend for this generation yet", found=str(version), allowed="v2")
-    pipeline, contract = pipeline_for(module, version, legalize), contract_for(module)
+    pipeline = pipeline_for(module, version, legalize)
     tail = Diagnostics(tail_diagnostics(module, allow_float_tail))
     if tail.errors:
         raise every_problem(module, pipeline, tail)
     context.diagnostics.extend(tail)
     trial = WholeTrial(module) if validate else None
-    instruments: list[Instrument] = [VerifyEach()]
+    instruments: list[Instrument] = [*([trial] if trial else []), VerifyEach()]
     if dump_ir is not None:
         from cnn2snn_ir.passes.instruments import DumpTree
 
@@ -131,8 +128,8 @@ def compile_model(
     except CompileError as error:
         again = import_scaled(model, input_scaling, PassContext())
         raise every_problem(again, pipeline, Diagnostics(error.diagnostics)) from None
-    if trial is not None and (faults := list(trial.faults(module, PIPELINES[version], contract))):
-        raise PassFaultError(faults, "the program does not compute what the model does: a bug of the compiler")
+    if trial is not None:
+        trial.check(module, PIPELINES[version])
     module.annotations["pipeline"] = str(pipeline)
     return module, context
 
@@ -174,18 +171,6 @@ def pipeline_for(module: Module, version: AkidaVersion, legalize: bool = True) -
 
         return Pipeline(pipeline.anchor, (*legacy_to_qnn().items, *pipeline.items))
     return pipeline
-
-
-def contract_for(module: Module) -> Contract:
-    """How far a program may be from its model as imported."""
-    from cnn2snn_ir.passes.base import EXACT
-    from cnn2snn_ir.passes.legacy_input import is_legacy
-
-    if is_legacy(module):
-        from cnn2snn_ir.passes.legacy_pipeline import CONTRACT
-
-        return CONTRACT
-    return EXACT
 
 
 def every_problem(module: Module, pipeline: Pipeline, found: Diagnostics) -> CompileError:

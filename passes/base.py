@@ -24,7 +24,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 
 from cnn2snn_ir.diagnostics import Diagnostics
@@ -33,23 +32,31 @@ from cnn2snn_ir.ir import Op
 from cnn2snn_ir.ir.rewrite import Rewriter, Rule, rewrite
 from cnn2snn_ir.ir.verify import place
 
+Array = npt.NDArray[Any]
+
 
 class Contract(NamedTuple):
-    """How far results may move: `exact`, or so many steps of the last bit, or so far in proportion to the largest."""
+    """How far results may move: `exact`, so many steps of the last bit, so far in proportion, or as the pass states."""
 
     max_lsb: float = 0
     """Steps of an integer; of a float, the real distance of two of the integers that it was made of."""
+    stated: bool = False
+    """Each op's `off_by`, one number a channel, bounds what its result moves by when its operands do not move."""
     relative: float = 0
     """Of reals, as a part of the largest magnitude in the tensor."""
 
     def __str__(self) -> str:
-        parts = [f"{name}({bound:g})" for name, bound in zip(("max-lsb", "relative"), self, strict=True) if bound]
+        if self.stated:
+            return "as stated"
+        parts = [f"max-lsb({self.max_lsb:g})"] if self.max_lsb else []
+        parts += [f"relative({self.relative:g})"] if self.relative else []
         return ", ".join(parts) or "exact"
 
 
 EXACT = Contract()
 REAL = Contract(relative=1e-6)
 """For rewrites that are exact in real numbers: float64 may round on other ways to the same result."""
+STATED = Contract(stated=True)
 
 
 def option(default: Any, help: str) -> Any:
@@ -65,6 +72,8 @@ class PassContext:
     statistics: Counter[str] = field(default_factory=Counter)
     why_not: dict[str, str] = field(default_factory=dict)
     """`rule on %op` ▶ the reason."""
+    samples: Array | None = None
+    """Typical inputs of the model, a batch, where choices are weighed by what occurs."""
 
     def absorb(self, pass_name: str, rewriter: Rewriter) -> None:
         """Take over the counts and reasons of a rewriter."""
@@ -93,7 +102,7 @@ class Pass:
         """Do it; True if anything changed.  Raises `CompileError` for a user's problem."""
         raise TypeError(f"{self.name} does not say what it does")
 
-    def inputs_before(self, inputs: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    def inputs_before(self, inputs: Array) -> Array:
         """What the module would have read before the pass, for what it reads now; for passes that change inputs."""
         raise TypeError(f"{self.name} does not say what the module read before it")
 

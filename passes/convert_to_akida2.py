@@ -22,49 +22,31 @@ Preconditions: `fuse-blocks`, `check-legality`.  Contract: exact.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
-
-from cnn2snn_ir.diagnostics import Diagnostic, Diagnostics
-from cnn2snn_ir.dialects import akida2, builtin, nn, qnn
-from cnn2snn_ir.dialects.akida2 import Activation, Pool
+from cnn2snn_ir.dialects import akida2, builtin, qnn
+from cnn2snn_ir.dialects.akida2 import Activation
 from cnn2snn_ir.dialects.geometry import Padding
+from cnn2snn_ir.dialects.hardware import Pool
 from cnn2snn_ir.dialects.levels import Level
 from cnn2snn_ir.dialects.qnn import BlockKind
-from cnn2snn_ir.ir import F32, Op, Tensor, Value
-from cnn2snn_ir.ir.verify import place
+from cnn2snn_ir.ir import Op, Tensor
 from cnn2snn_ir.passes.base import Pass, PassContext
+from cnn2snn_ir.passes.lowering import (
+    Parts,
+    dequantizer_variables,
+    feed_input,
+    quantizer_variables,
+    refuse_left_over,
+    replace_block,
+    reverse,
+)
 
-T = TypeVar("T", bound=Op)
-Lowering = Callable[["Parts"], Op]
+Lowering = Callable[["LayerParts"], Op]
 
 
-class Parts:
-    """The ops of a block by their part in it."""
-
-    def __init__(self, block: qnn.Block) -> None:
-        self.block = block
-        self.ops = [op for op in block.body if not isinstance(op, builtin.Return)]
-
-    def first(self, kind: type[T]) -> T:
-        """The op of a kind that the block must have."""
-        return next(op for op in self.ops if isinstance(op, kind))
-
-    def after(self, main: Op, kind: type[T]) -> T | None:
-        """The op of a kind behind the main op, if there is one."""
-        behind = self.ops[self.ops.index(main) + 1 :]
-        return next((op for op in behind if isinstance(op, kind)), None)
-
-    def alignment(self, value: Value) -> tuple[Value, Tensor | None]:
-        """Where an operand of the main op comes from outside, and the left shift on its way."""
-        shift: Tensor | None = None
-        while value.owner in self.ops:
-            op = value.owner
-            if isinstance(op, qnn.Shift):
-                shift = op.shift
-            value = op.operands[-1]  # of a window of frames, the newest
-        return value, None if shift is None or not shift.int64.any() else shift
+class LayerParts(Parts):
+    """The variables of an Akida 2 layer."""
 
     def post_processing(self, main: Op) -> dict[str, Any]:
         """Bias, activation and output variables of a layer with weights."""
@@ -117,35 +99,30 @@ class Parts:
         return main.padding
 
 
-def reverse(weights: Tensor) -> Tensor:
-    """A kernel with both spatial axes reversed."""
-    return Tensor.of(weights.array[::-1, ::-1], weights.type.element, weights.name)
-
-
-def temporal(parts: Parts, main: qnn.Conv2D | qnn.DepthwiseConv2D) -> dict[str, Any]:
+def temporal(parts: LayerParts, main: qnn.Conv2D | qnn.DepthwiseConv2D) -> dict[str, Any]:
     """The newest frame, those before it, and the variables that both convolutions over time have."""
     x, shift = parts.alignment(main.x)
     fifo = parts.first(qnn.Concat).parts[0]
     return {"x": x, "fifo": fifo, "input_shift": shift, "acc": main.acc, **parts.post_processing(main)}
 
 
-def buffer_temp_conv(parts: Parts) -> Op:
+def buffer_temp_conv(parts: LayerParts) -> Op:
     main = parts.first(qnn.Conv2D)
     return akida2.BufferTempConv(weights=main.weights, **temporal(parts, main))
 
 
-def depthwise_buffer_temp_conv(parts: Parts) -> Op:
+def depthwise_buffer_temp_conv(parts: LayerParts) -> Op:
     main = parts.first(qnn.DepthwiseConv2D)
     kernel = Tensor.of(main.weights.array[0], main.weights.type.element, main.weights.name)
     return akida2.DepthwiseBufferTempConv(weights=kernel, **temporal(parts, main))
 
 
-def fifo_push(parts: Parts) -> Op:
+def fifo_push(parts: LayerParts) -> Op:
     x, _ = parts.alignment(parts.first(qnn.Slice).x)
     return akida2.FifoPush(parts.first(qnn.Concat).parts[0], x)
 
 
-def transposed(parts: Parts, main: qnn.Conv2DTranspose | qnn.DepthwiseConv2DTranspose) -> dict[str, Any]:
+def transposed(parts: LayerParts, main: qnn.Conv2DTranspose | qnn.DepthwiseConv2DTranspose) -> dict[str, Any]:
     """The input and the variables that both transposed convolutions have."""
     x, shift = parts.alignment(main.x)
     return {
@@ -159,15 +136,15 @@ def transposed(parts: Parts, main: qnn.Conv2DTranspose | qnn.DepthwiseConv2DTran
     }
 
 
-def conv2d_transpose(parts: Parts) -> Op:
+def conv2d_transpose(parts: LayerParts) -> Op:
     return akida2.Conv2DTranspose(**transposed(parts, parts.first(qnn.Conv2DTranspose)))
 
 
-def depthwise_conv2d_transpose(parts: Parts) -> Op:
+def depthwise_conv2d_transpose(parts: LayerParts) -> Op:
     return akida2.DepthwiseConv2DTranspose(**transposed(parts, parts.first(qnn.DepthwiseConv2DTranspose)))
 
 
-def convolution(parts: Parts, main: qnn.Conv2D | qnn.DepthwiseConv2D) -> dict[str, Any]:
+def convolution(parts: LayerParts, main: qnn.Conv2D | qnn.DepthwiseConv2D) -> dict[str, Any]:
     """The input and the variables that all convolutions have."""
     x, shift = parts.alignment(main.x)
     return {
@@ -181,28 +158,28 @@ def convolution(parts: Parts, main: qnn.Conv2D | qnn.DepthwiseConv2D) -> dict[st
     }
 
 
-def input_conv2d(parts: Parts) -> Op:
+def input_conv2d(parts: LayerParts) -> Op:
     main = parts.first(qnn.Conv2D)
     return akida2.InputConv2D(weights=main.weights, padding_value=main.pad_value, **convolution(parts, main))
 
 
-def conv2d(parts: Parts) -> Op:
+def conv2d(parts: LayerParts) -> Op:
     main = parts.first(qnn.Conv2D)
     return akida2.Conv2D(weights=reverse(main.weights), **convolution(parts, main))
 
 
-def depthwise_conv2d(parts: Parts) -> Op:
+def depthwise_conv2d(parts: LayerParts) -> Op:
     main = parts.first(qnn.DepthwiseConv2D)
     return akida2.DepthwiseConv2D(weights=reverse(main.weights), **convolution(parts, main))
 
 
-def dense1d(parts: Parts) -> Op:
+def dense1d(parts: LayerParts) -> Op:
     main = parts.first(qnn.Dense)
     x, shift = parts.alignment(main.x)
     return akida2.Dense1D(x, main.weights, input_shift=shift, acc=main.acc, **parts.post_processing(main))
 
 
-def stateful_recurrent(parts: Parts) -> Op:
+def stateful_recurrent(parts: LayerParts) -> Op:
     main, take = parts.first(qnn.Recurrence), parts.first(qnn.Take)
     first, last = (op for op in parts.ops if isinstance(op, qnn.Dense))
     new_state, steps = main.x.owner, parts.after(main, qnn.Slice)
@@ -229,7 +206,7 @@ def stateful_recurrent(parts: Parts) -> Op:
     )
 
 
-def pico_post_processing(parts: Parts) -> Op:
+def pico_post_processing(parts: LayerParts) -> Op:
     main = parts.first(qnn.Deviation)
     layer: dict[str, Any] = {"target": main.target, "threshold": main.threshold, "acc": main.acc, "to": main.to}
     quantizer = main.x.owner
@@ -240,29 +217,22 @@ def pico_post_processing(parts: Parts) -> Op:
     return akida2.PicoPostProcessing(quantizer.x, **layer)
 
 
-def add(parts: Parts) -> Op:
+def add(parts: LayerParts) -> Op:
     main = parts.first(qnn.Add)
     (a, a_shift), (b, b_shift) = parts.alignment(main.a), parts.alignment(main.b)
     return akida2.Add(a, b, a_shift=a_shift, b_shift=b_shift, acc=main.acc, **parts.output(main))
 
 
-def concatenate(parts: Parts) -> Op:
+def concatenate(parts: LayerParts) -> Op:
     return akida2.Concatenate(parts.first(qnn.Concat).parts)
 
 
 def quantizer(parts: Parts) -> Op:
-    main = parts.first(qnn.Quantize)
-    scales = np.exp2(main.frac_bits.int64.astype(np.float64))
-    return akida2.Quantizer(main.x, Tensor.of(scales, F32, f"{parts.block.layer}/scales"), main.to, main.zero_point)
+    return akida2.Quantizer(**quantizer_variables(parts))
 
 
 def dequantizer(parts: Parts) -> Op:
-    """`x / 2^f · scale` is `x · (scale / 2^f)`: dividing by a power of two rounds nothing."""
-    main = parts.first(qnn.Dequantize)
-    x, _ = parts.alignment(main.x)
-    scale = np.asarray(1.0) if main.scale is None else main.scale.array.astype(np.float64)
-    scales = scale * np.exp2(-main.frac_bits.int64.astype(np.float64))
-    return akida2.Dequantizer(x, Tensor.of(scales, F32, f"{parts.block.layer}/scales"))
+    return akida2.Dequantizer(**dequantizer_variables(parts))
 
 
 LOWERINGS: dict[BlockKind, Lowering] = {
@@ -294,70 +264,12 @@ class ConvertToAkida2(Pass):
 
     def run(self, op: Op, context: PassContext) -> bool:
         assert isinstance(op, builtin.Module)
-        left = Diagnostics(left_over(inner) for inner in op.body if not is_akida2(inner, converted=False))
-        left.raise_errors("cannot convert to Akida 2")
-        converted = 0
-        for block in [b for b in op.body if isinstance(b, qnn.Block)]:
-            convert(block)
-            converted += 1
-        context.statistics[f"{self.name}: layers"] += converted
-        if converted:
+        refuse_left_over(op, "akida2", "AK2-LEFT-01")
+        blocks = [b for b in op.body if isinstance(b, qnn.Block)]
+        for block in blocks:
+            feed_input(block, (BlockKind.INPUT_CONV2D, BlockKind.QUANTIZER), akida2.InputData)
+            replace_block(block, LOWERINGS[block.kind](LayerParts(block)))
+        context.statistics[f"{self.name}: layers"] += len(blocks)
+        if blocks:
             op.annotations["target"] = "v2"
-        return converted > 0
-
-
-def is_akida2(op: Op, *, converted: bool) -> bool:
-    """True for ops that a program of Akida 2 may hold; blocks too, until they are converted."""
-    return op.op_name.partition(".")[0] in ("akida2", "builtin", "nn") or (isinstance(op, qnn.Block) and not converted)
-
-
-def left_over(op: Op) -> Diagnostic:
-    """The diagnostic for an op that no layer of the target takes."""
-    return Diagnostic(
-        "AK2-LEFT-01",
-        "no Akida 2 layer computes this where it stands",
-        where=place(op),
-        help="see the reasons with cnn2snn-opt --pass-statistics",
-    )
-
-
-def convert(block: qnn.Block) -> None:
-    """Put the hardware layer in the place of a block."""
-    graph = block.graph
-    assert graph is not None
-    feed_input(block)
-    layer = LOWERINGS[block.kind](Parts(block))
-    layer.loc = block.loc
-    graph.insert_before(block, layer)
-    value, old = layer.results[0], block.results[0]
-    name, annotations = old.name, block.annotations
-    if value.type.element.is_float and value.type.shape != old.type.shape:
-        host = nn.Reshape(value, old.type.per_sample, loc=block.loc)
-        graph.insert_before(block, host)
-        old.replace_all_uses_with(host.result)
-    for result, replacement in zip(block.results, layer.results, strict=True):
-        result.replace_all_uses_with(replacement)
-    block.erase()
-    value.name = name
-    layer.annotations.update({"layer": block.layer, **annotations})
-
-
-def feed_input(block: qnn.Block) -> None:
-    """Layers other than the first kinds read a model input through an `input_data` layer, which makes it a map."""
-    if block.kind in (BlockKind.INPUT_CONV2D, BlockKind.QUANTIZER):
-        return
-    for op in block.body:
-        for index, value in enumerate(op.operands):
-            if isinstance(value.owner, builtin.Input):
-                op.set_operand(index, input_data(value, block).result)
-
-
-def input_data(value: Value, block: qnn.Block) -> akida2.InputData:
-    """The `input_data` layer of a model input; made in front of `block`, if this is its first reader."""
-    for user in value.users:
-        if isinstance(user, akida2.InputData):
-            return user
-    data = akida2.InputData(value, loc=value.owner.loc, name=f"{value.name}_data")
-    assert block.graph is not None
-    block.graph.insert_before(block, data)
-    return data
+        return bool(blocks)

@@ -64,6 +64,13 @@ TEMPORAL_KINDS = {
 """What the convolutions are called that read a window of frames."""
 
 
+INPUT_KINDS = {
+    BlockKind.CONV2D: BlockKind.INPUT_CONV2D,
+    BlockKind.CONVOLUTIONAL: BlockKind.INPUT_CONVOLUTIONAL,
+}
+"""What the convolutions are called that read an image."""
+
+
 class Pattern(NamedTuple):
     """How a block grows from its main op."""
 
@@ -89,10 +96,20 @@ AKIDA2_PATTERNS = (
 )
 """Source: the block patterns of cnn2snn 2.19.3 for Akida 2 (Apache-2.0), restated in terms of `qnn` ops."""
 
+NEURON_STAGES: tuple[Stage, ...] = ((qnn.MaxPool,), (qnn.SumPool,), (qnn.BiasAdd,), (qnn.Fire,))
+
+AKIDA1_PATTERNS = (
+    Pattern(qnn.Conv2D, BlockKind.CONVOLUTIONAL, (qnn.DepthwiseConv2D,), NEURON_STAGES),
+    Pattern(qnn.Dense, BlockKind.FULLY_CONNECTED, (qnn.Reshape,), ((qnn.BiasAdd,), (qnn.Fire,))),
+    Pattern(qnn.Quantize, BlockKind.QUANTIZER),
+    Pattern(qnn.Dequantize, BlockKind.DEQUANTIZER, (qnn.Reshape,)),
+)
+"""Source: the same for Akida 1, once thresholds are synthesized; only the last layer has a bias of its own."""
+
 GREEDY: tuple[type[Op], ...] = (qnn.Deviation, qnn.Recurrence)
 """What takes its ops before other layers can: its quantizer, or its projections."""
 
-PATTERNS = {AkidaVersion.v2: AKIDA2_PATTERNS}
+PATTERNS = {AkidaVersion.v1: AKIDA1_PATTERNS, AkidaVersion.v2: AKIDA2_PATTERNS}
 
 
 def turn(op: Op) -> int:
@@ -181,12 +198,11 @@ def kind_of(main: Op, pattern: Pattern, ops: list[Op]) -> BlockKind:
     """The hardware layer: the first convolution of an image is an input convolution."""
     if any(is_window(op) for op in ops):
         return TEMPORAL_KINDS.get(pattern.kind, pattern.kind)
-    if (
-        isinstance(main, qnn.Conv2D)
-        and is_image(ops[0].operands[0])
-        and any(isinstance(op, (qnn.ReLU, qnn.Lookup)) for op in ops)
-    ):
-        return BlockKind.INPUT_CONV2D
+    if ops[0] is not main and isinstance(ops[0], qnn.DepthwiseConv2D):
+        return BlockKind.SEPARABLE_CONVOLUTIONAL
+    activated = any(isinstance(op, (qnn.ReLU, qnn.Lookup, qnn.Fire)) for op in ops)
+    if pattern.kind in INPUT_KINDS and activated and is_image(ops[0].operands[0]):
+        return INPUT_KINDS[pattern.kind]
     return pattern.kind
 
 

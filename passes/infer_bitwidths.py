@@ -4,9 +4,9 @@
 ▶
     %1 = qnn.conv2d %0, #w<conv/kernel, …> : tensor<?x8x8x16xsi28> meta {range = [-40210, 39114], bits = 17}
 
-For a fused layer the range is that of its accumulator with the bias; otherwise that of the op's result.  `bits`
-is the width of the narrowest signed type that holds it.  A remark names each layer whose accumulator may
-saturate.
+For a fused layer the range is that of its accumulator with the bias, or of its potential; otherwise that of the
+op's result.  `bits` is the width of the narrowest signed type that holds it.  A remark names each layer whose
+accumulator may saturate.
 
 Preconditions: all weights are here.  Contract: exact; only annotations change.
 """
@@ -17,9 +17,10 @@ from collections.abc import Iterator
 
 from cnn2snn_ir.analysis.interval import Range
 from cnn2snn_ir.analysis.layer_ranges import layer_ranges
+from cnn2snn_ir.analysis.potentials import potentials
 from cnn2snn_ir.analysis.ranges import value_ranges
 from cnn2snn_ir.diagnostics import Diagnostic, Severity
-from cnn2snn_ir.dialects import akida2, qnn
+from cnn2snn_ir.dialects import akida1, akida2, qnn
 from cnn2snn_ir.dialects.builtin import Module
 from cnn2snn_ir.ir import AttrValue, Op, Value
 from cnn2snn_ir.ir.verify import place
@@ -39,6 +40,9 @@ def accumulator_range(op: Op, ranges: dict[Value, Range]) -> tuple[Range, Range]
     if isinstance(op, akida2.NeuralLayer):
         layer = layer_ranges(op, ranges[op.operands[0]])
         return layer.biased, layer.biased.union(layer.dot)
+    if isinstance(op, akida1.NeuralLayer):
+        potential = potentials(op, ranges[op.operands[0]])
+        return potential, potential
     if not isinstance(op, ACCUMULATING):
         return None
     proven = ranges[op.results[0]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from cnn2snn_ir.passes.apply_input_scaling import ApplyInputScaling
-from cnn2snn_ir.passes.base import Contract
 from cnn2snn_ir.passes.canonicalize import Canonicalize
 from cnn2snn_ir.passes.fold_batchnorm import FoldBatchnorm
 from cnn2snn_ir.passes.fold_quantized_activations import FoldQuantizedActivations
@@ -12,9 +11,6 @@ from cnn2snn_ir.passes.pipeline import MODULE, Pipeline
 from cnn2snn_ir.passes.remove_training_ops import RemoveTrainingOps
 from cnn2snn_ir.passes.swap_activation_pooling import SwapActivationPooling
 from cnn2snn_ir.passes.swap_pooling_batchnorm import SwapPoolingBatchnorm
-
-CONTRACT: Contract = FoldQuantizedActivations.contract
-"""How far the integers may be from the reals: every level is exact, potentials are the nearest integers."""
 
 
 def legacy_to_qnn() -> Pipeline:

@@ -42,6 +42,9 @@ PASSES = {
     "materialize-alignment": "cnn2snn_ir.passes.materialize_alignment:MaterializeAlignment",
     "fuse-blocks": "cnn2snn_ir.passes.fuse_blocks:FuseBlocks",
     "infer-bitwidths": "cnn2snn_ir.passes.infer_bitwidths:InferBitwidths",
+    "sink-biases": "cnn2snn_ir.passes.sink_biases:SinkBiases",
+    "synthesize-thresholds": "cnn2snn_ir.passes.synthesize_thresholds:SynthesizeThresholds",
+    "convert-to-akida1": "cnn2snn_ir.passes.convert_to_akida1:ConvertToAkida1",
     "convert-to-akida2": "cnn2snn_ir.passes.convert_to_akida2:ConvertToAkida2",
     "apply-input-scaling": "cnn2snn_ir.passes.apply_input_scaling:ApplyInputScaling",
     "remove-training-ops": "cnn2snn_ir.passes.remove_training_ops:RemoveTrainingOps",
@@ -54,6 +57,7 @@ PASSES = {
 """Name ▶ `module:class`."""
 
 PIPELINES: dict[str, str] = {
+    "akida1-default": "cnn2snn_ir.passes.default_pipelines:akida1_default",
     "akida2-default": "cnn2snn_ir.passes.default_pipelines:akida2_default",
     "akida2-legalize": "cnn2snn_ir.passes.default_pipelines:akida2_legalize",
     "legacy-to-qnn": "cnn2snn_ir.passes.legacy_pipeline:legacy_to_qnn",

@@ -27,6 +27,7 @@ from cnn2snn_ir.reference.semantics import TABLE
 from cnn2snn_ir.runtime.backend import Backend, Program
 from cnn2snn_ir.runtime.given import InputCheck, Inputs, checked, memory_of
 from cnn2snn_ir.runtime.layer import Layer, prepare
+from cnn2snn_ir.runtime.neurons import as_sums
 from cnn2snn_ir.runtime.numpy_backend import BlasStep, NumpyBackend
 from cnn2snn_ir.runtime.parallel import single_threaded_blas
 from cnn2snn_ir.runtime.step import Call, Step, shared_step
@@ -42,7 +43,7 @@ MAX_CHUNK = 64
 
 
 class Engine:
-    """Runs one `akida2` module.  Any number of threads may call `run` at once."""
+    """Runs one `akida1` or `akida2` module.  Any number of threads may call `run` at once."""
 
     def __init__(self, module: builtin.Module, backend: BackendName = "auto", threads: int | None = None) -> None:
         """Compile `module`; raises `CompileError` naming every op that cannot be executed.
@@ -50,6 +51,7 @@ class Engine:
         `threads` is how many chunks run at once; by default one for each core this process may use.
         """
         check_executable(module)
+        module, self._twins = as_sums(module)
         self.module = module
         self.backend = choose(backend)
         self.threads = threads or available_cores()
@@ -89,6 +91,7 @@ class Engine:
         call, and is updated; an empty one, or none, begins with zeros.
         """
         given = checked(self._inputs, inputs)
+        values = [self._twins.get(value, value) for value in values]
         if not self._memory:
             return self._run(given, values, batch_size)
         memory = {} if memory is None else memory
@@ -213,7 +216,7 @@ def check_executable(module: builtin.Module) -> None:
     for op in executed(module):
         if type(op) not in TABLE:
             where = (op.results[0].name if op.results else None) or op.op_name
-            hint = "lower the module to the akida2 level first" if op.op_name.startswith("qnn.") else ""
+            hint = "lower the module to the akida1 or akida2 level first" if op.op_name.startswith("qnn.") else ""
             problems.add(Diagnostic("RUN-NO-SEMANTICS", f"{op.op_name} cannot be executed", where=where, help=hint))
     problems.raise_errors("this module cannot run")
 

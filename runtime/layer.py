@@ -17,8 +17,8 @@ import numpy.typing as npt
 from cnn2snn_ir.analysis.interval import Range
 from cnn2snn_ir.analysis.layer_ranges import LayerRanges, border, conv_positions, layer_ranges
 from cnn2snn_ir.dialects import akida2
-from cnn2snn_ir.dialects.akida2 import Pool
 from cnn2snn_ir.dialects.geometry import Padding, same_padding
+from cnn2snn_ir.dialects.hardware import Pool
 from cnn2snn_ir.ir import Tensor, Value
 from cnn2snn_ir.runtime.requantize import Epilogue, fold
 from cnn2snn_ir.runtime.storage import NO_BORDER, Border, Layout, Offsets

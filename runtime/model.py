@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from cnn2snn_ir.runtime.engine import BackendName, Engine
 
 
+WEIGHTS = ("in_weights", "weights", "weights_pw")
+"""The variables that are weights."""
+
+
 class Layer:
     """One layer of a program, read-only: its name, its type, its parameters, its variables."""
 
@@ -87,7 +91,7 @@ class Layer:
     @property
     def weights_bytes(self) -> int:
         """Bytes of the weights, packed."""
-        return sum(packed_bytes(tensor) for name, tensor in self._attributes() if name in ("in_weights", "weights"))
+        return sum(packed_bytes(tensor) for name, tensor in self._attributes() if name in WEIGHTS)
 
     def _attributes(self) -> Iterator[tuple[str, Any]]:
         for field in self.op.fields:
@@ -99,7 +103,7 @@ class Layer:
 
 
 class Model:
-    """A program at the `akida2` level, from a file or from a module.
+    """A program at the `akida1` or `akida2` level, from a file or from a module.
 
     The engine is compiled at the first run, and may be used from any number of threads.
     """
@@ -144,7 +148,7 @@ class Model:
     @cached_property
     def layers(self) -> list[Layer]:
         """The layers of the chip in order of execution."""
-        return [Layer(op) for op in self.module.body if op.op_name.startswith("akida2.")]
+        return [Layer(op) for op in self.module.body if op.op_name.startswith(("akida1.", "akida2."))]
 
     @cached_property
     def tail(self) -> list[Layer]:

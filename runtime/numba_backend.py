@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from cnn2snn_ir.analysis.interval import Range, constant_integers
-from cnn2snn_ir.dialects import akida2
+from cnn2snn_ir.dialects import akida2, qnn
 from cnn2snn_ir.ir import ElementType, Op, Value
 from cnn2snn_ir.runtime.backend import Program
-from cnn2snn_ir.runtime.commands import Commands, reading, writing
+from cnn2snn_ir.runtime.commands import Commands, Fields, reading, writing
 from cnn2snn_ir.runtime.numba_kernels import Kernel
 from cnn2snn_ir.runtime.numba_layer import fits
 from cnn2snn_ir.runtime.numba_recurrence import RecurrenceStep, provable
@@ -61,6 +61,8 @@ def plain_step(op: Op, program: Program) -> Step | None:
     match op:
         case akida2.Add():
             return add_step(op, program)
+        case qnn.Threshold():
+            return levels_step(op, program)
         case akida2.Quantizer() if inside(Range.full(op.to), INT16):
             return QuantizeStep(op)
         case akida2.Dequantizer() if inside(program.ranges[op.x], INT32):
@@ -73,6 +75,29 @@ def plain_step(op: Op, program: Program) -> Step | None:
             return CopyStep(op.operands, op.result) if inside(program.ranges[op.result], INT32) else None
         case _:
             return None
+
+
+def levels_step(op: qnn.Threshold, program: Program) -> Step | None:
+    """The step of boundaries, or None if potentials or levels do not fit."""
+    potentials = program.ranges[op.x]
+    levels = Range.of(0, op.thresholds.array.shape[1])
+    fit = potentials.least > INT32.least and potentials.greatest < INT32.greatest and inside(levels, INT16)
+    return LevelsStep(op) if fit and op.base == 0 and levels.within(op.to) else None
+
+
+@dataclass(frozen=True, eq=False)
+class LevelsStep:
+    """Counts of boundaries reached; one beyond 32 bits is beyond every potential."""
+
+    op: qnn.Threshold
+
+    def bind(self, buffers: Buffers, samples: int) -> Call:
+        """See `Step`."""
+        x, y = buffers[self.op.x], buffers[self.op.result]
+        bounded = np.clip(self.op.thresholds.int64.T, INT32.least, INT32.greatest)
+        boundaries = np.ascontiguousarray(np.broadcast_to(bounded, (len(bounded), y.layout.channels)), np.int32)
+        fields: Fields = {"starts": x.layout.pixels(), "boundaries": boundaries, "levels": len(boundaries)}
+        return Commands.of(Kernel.LEVELS, **reading(x), **writing(y), **fields)
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,6 +31,7 @@ class Kernel(IntEnum):
     DEQUANTIZE = 6
     LOOKUP = 7
     COPY = 8
+    LEVELS = 9
 
 
 _FIELDS = (
@@ -70,6 +71,8 @@ _FIELDS = (
     ("origins", "address of int64, the entry of index 0 of each channel"),
     ("scales", "address of float64 (to integers) or float32 (from integers) scales, one a channel"),
     ("zero_points", "address of int64, one a channel"),
+    ("boundaries", "address of int32 [levels][channels], the smallest potential of each level"),
+    ("levels", "how many there are"),
     ("lo", "the smallest integer of the result's type"),
     ("hi", "the largest"),
 )
@@ -287,6 +290,26 @@ def _dequantize(samples, c, x):  # type: ignore[no-untyped-def]
                 out[m] = np.float32(pixel[m]) * scales[m]
 
 
+@njit(error_model="numpy")
+def _levels(samples, c, x, y):  # type: ignore[no-untyped-def]
+    """How many boundaries each potential reaches."""
+    starts = carray(pointer(c.starts), c.positions, np.int64)
+    places = carray(pointer(c.places), c.positions, np.int64)
+    boundaries = carray(pointer(c.boundaries), (c.levels, c.channels), np.int32)
+    reached = np.empty(c.channels, np.int32)
+    for n in range(samples):
+        for p in range(c.positions):
+            i, k = n * c.x_size + starts[p], n * c.y_size + places[p]
+            pixel, out = x[i : i + c.channels], y[k : k + c.channels]
+            reached[:] = 0
+            for level in range(c.levels):
+                boundary = boundaries[level]
+                for m in range(len(reached)):
+                    reached[m] += np.int32(pixel[m] >= boundary[m])
+            for m in range(len(out)):
+                out[m] = reached[m]
+
+
 @compiled
 def execute(samples, commands):  # type: ignore[no-untyped-def]
     """Run `commands`, an array of `COMMAND`, on the first `samples` samples of the buffers they name."""
@@ -338,3 +361,8 @@ def execute(samples, commands):  # type: ignore[no-untyped-def]
                 _copy(samples, c, x, wide_y)
             else:
                 _copy(samples, c, x, y)
+        elif c.kernel == 9:
+            if c.x_wide:
+                _levels(samples, c, wide_x, y)
+            else:
+                _levels(samples, c, x, y)

@@ -10,7 +10,7 @@ import numpy as np
 
 from cnn2snn_ir.analysis.interval import Range
 from cnn2snn_ir.dialects import akida2
-from cnn2snn_ir.dialects.akida2 import Pool
+from cnn2snn_ir.dialects.hardware import Pool
 from cnn2snn_ir.runtime.commands import Commands, Fields, reading, writing
 from cnn2snn_ir.runtime.layer import Layer
 from cnn2snn_ir.runtime.numba_kernels import Kernel

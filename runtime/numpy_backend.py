@@ -11,7 +11,7 @@ import numpy as np
 
 from cnn2snn_ir.analysis.interval import Range
 from cnn2snn_ir.dialects import akida2
-from cnn2snn_ir.dialects.akida2 import Pool
+from cnn2snn_ir.dialects.hardware import Pool
 from cnn2snn_ir.ir import Op
 from cnn2snn_ir.runtime.backend import Program
 from cnn2snn_ir.runtime.layer import Layer

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from cnn2snn_ir.dialects import akida2
+from cnn2snn_ir.dialects import akida2, qnn
 from cnn2snn_ir.ir import Op, Value
 from cnn2snn_ir.reference.interpreter import evaluate
 from cnn2snn_ir.runtime.storage import Buffer
@@ -114,6 +114,26 @@ class PushStep:
         return call
 
 
+@dataclass(frozen=True, eq=False)
+class ThresholdStep:
+    """Counts of boundaries reached, one level after the other."""
+
+    op: qnn.Threshold
+
+    def bind(self, buffers: Buffers, samples: int) -> Call:
+        """See `Step`."""
+        x, y = buffers[self.op.x].inside, buffers[self.op.result].inside
+        boundaries = self.op.thresholds.int64.T
+        base = self.op.base
+
+        def call(count: int) -> None:
+            y[:count] = base
+            for boundary in boundaries:
+                y[:count] += x[:count] >= boundary
+
+        return call
+
+
 def shared_step(op: Op) -> Step:
     """The step of an op for which a backend has nothing better."""
     match op:
@@ -125,5 +145,7 @@ def shared_step(op: Op) -> Step:
             return CopyStep(op)
         case akida2.FifoPush():
             return PushStep(op)
+        case qnn.Threshold() if op.to.contains(op.base + np.arange(op.thresholds.array.shape[1] + 1)):
+            return ThresholdStep(op)
         case _:
             return ReferenceStep(op)

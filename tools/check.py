@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnn2snn_ir.api import PIPELINES, pipeline_for
+from cnn2snn_ir.api import pipeline_for
 from cnn2snn_ir.diagnostics import CompileError, Diagnostic, Diagnostics, Severity
 from cnn2snn_ir.dialects.builtin import Module
 from cnn2snn_ir.frontends import KERAS_SUFFIXES, load_model
 from cnn2snn_ir.passes.legacy_input import is_legacy
-from cnn2snn_ir.passes.legacy_pipeline import legacy_to_qnn
 from cnn2snn_ir.passes.legality.survey import Holes, survey, survey_part
 from cnn2snn_ir.passes.legality.tail import host_layers, tail_diagnostics
 from cnn2snn_ir.version import __version__
@@ -119,22 +118,16 @@ def default_target(module: Module | None) -> AkidaVersion:
 
 def judge(imported: Imported, target: AkidaVersion, allow_float_tail: bool, legalize: bool) -> Iterator[Diagnostic]:
     """Everything that one target finds."""
-    legacy = imported.module is not None and is_legacy(imported.module)
-    if legacy and target is not AkidaVersion.v1:
-        yield Diagnostic("TARGET", "models quantized by the legacy API run on Akida 1 only", "", str(target), "v1")
-        return
-    if target not in PIPELINES:
-        generation = str(target)[1:]
-        message = f"nothing can be said yet: there is no backend for Akida {generation}"
-        yield Diagnostic("TARGET", message, found=str(target), allowed=", ".join(PIPELINES))
-        if not legacy:
-            return
     yield from imported.found
     if imported.module is None:
         return
     module = imported.module.clone()
+    if is_legacy(module) and target is not AkidaVersion.v1:
+        message = "models quantized by the legacy API run on Akida 1 only"
+        yield Diagnostic("TARGET", message, module.sym_name, str(target), "v1")
+        return
     yield from tail_diagnostics(module, allow_float_tail)
-    pipeline = pipeline_for(module, target, legalize) if target in PIPELINES else legacy_to_qnn()
+    pipeline = pipeline_for(module, target, legalize)
     if imported.found.errors:
         yield from survey_part(module, pipeline, imported.holes)
     else:

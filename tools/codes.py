@@ -24,7 +24,7 @@ BROKEN_MODEL = "save or copy the model file again"
 COMPILER_BUG = "a bug of the compiler: please report it with the reproducer that was written"
 
 CHECKS = {
-    "TARGET": Meaning("the Akida generation is unknown, or has no backend yet", "target v2"),
+    "TARGET": Meaning("the Akida generation is unknown", "target v1 or v2"),
     "DEVICE": Meaning("models cannot be mapped to a device yet", "leave out --device"),
     "TAIL-FLOAT": Meaning(
         "a float layer with weights stands behind the last integer, so the host would compute it",
@@ -41,6 +41,18 @@ CHECKS = {
     ),
     "LEG-RANGE": Meaning(
         "the sums of a layer do not fit the accumulator of Akida 1", "use fewer inputs, fewer bits, or a smaller bias"
+    ),
+    "AK1-LEVEL-01": Meaning(
+        "some potentials reach a neighbouring level, because two registers cannot put every level right (a remark)",
+        "nothing; typical samples (--samples) have the common potentials right",
+    ),
+    "AK1-BOUND-01": Meaning(
+        "the ReLU of some channels is bounded below the last level, and Akida 1 goes on to the last (a warning)",
+        "calibrate again, so that the output quantizer's range is the ReLU's",
+    ),
+    "AK1-ACC-02": Meaning(
+        "a convolution in front of an average may saturate, and the layer saturates the sum only",
+        "use fewer input channels, or fewer bits",
     ),
     "RANGE-SATURATION": Meaning(
         "the proven range of an accumulator exceeds its type, so it may saturate (a remark)",

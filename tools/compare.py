@@ -59,10 +59,7 @@ def pipeline_of(program: Module) -> Pipeline:
     told = program.annotations.get("pipeline")
     if isinstance(told, str):
         return parse_pipeline(told, "the program's pipeline")
-    target = get_akida_version()
-    if target not in PIPELINES:
-        raise fail("TARGET", "there is no backend for this generation yet", found=str(target), allowed="v2")
-    return parse_pipeline(PIPELINES[target])
+    return parse_pipeline(PIPELINES[get_akida_version()])
 
 
 def samples(path: Path, count: int | None, program: Module) -> Array:

@@ -81,9 +81,6 @@ def as_imported(module: Module, layer: Layer) -> Iterator[str]:
 def compiled(module: Module, layer: Layer, problems: Diagnostics) -> Iterator[str]:
     """The block and the hardware layers, as far as the model can be converted; adds to `problems`."""
     target = get_akida_version()
-    if target not in PIPELINES:
-        yield from ("", f"there is no backend for Akida {str(target)[1:]} yet")
-        return
     pipeline = find_pipeline(PIPELINES[target])
     assert not isinstance(pipeline, str)
     fusion, conversion = parts(pipeline)

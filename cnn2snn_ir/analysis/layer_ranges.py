@@ -14,8 +14,9 @@ import numpy.typing as npt
 from cnn2snn_ir.analysis import interval
 from cnn2snn_ir.analysis.interval import Range, constant_integers
 from cnn2snn_ir.dialects import akida2
-from cnn2snn_ir.dialects.akida2 import Activation, Pool
+from cnn2snn_ir.dialects.akida2 import Activation
 from cnn2snn_ir.dialects.geometry import Padding, same_padding
+from cnn2snn_ir.dialects.hardware import Pool
 
 DEPTHWISE = (akida2.DepthwiseConv2D, akida2.DepthwiseConv2DTranspose, akida2.DepthwiseBufferTempConv)
 TEMPORAL = (akida2.BufferTempConv, akida2.DepthwiseBufferTempConv)

@@ -14,8 +14,10 @@ import numpy.typing as npt
 from cnn2snn_ir.analysis import interval
 from cnn2snn_ir.analysis.interval import Range, constant_integers, integers
 from cnn2snn_ir.analysis.layer_ranges import layer_ranges
-from cnn2snn_ir.dialects import akida2, builtin, qnn
+from cnn2snn_ir.analysis.potentials import levels, potentials
+from cnn2snn_ir.dialects import akida1, akida2, builtin, qnn
 from cnn2snn_ir.dialects.geometry import Padding, same_padding
+from cnn2snn_ir.dialects.hardware import QuantizerLayer
 from cnn2snn_ir.ir import ElementType, Graph, Op, Tensor, Value
 
 Transfer = Callable[..., Range]
@@ -100,6 +102,11 @@ def threshold(op: qnn.Threshold, x: Range) -> Range:
         return integers(op.base + reached.sum(axis=-1))
 
     return Range.of(level(x.lo), level(x.hi)).saturate(op.to)
+
+
+@transfer_of(qnn.Fire)
+def fires(op: qnn.Fire, x: Range) -> Range:
+    return levels(x, op.threshold, op.act_step, op.to)
 
 
 @transfer_of(qnn.Conv2D)
@@ -205,16 +212,27 @@ def reshape(op: qnn.Reshape, x: Range) -> Range:
     return x.tiled(op.x.type.channels, op.result.type.channels)
 
 
+# ---- akida1 -------------------------------------------------------------------------------------------------
+
+
+@transfer_of(akida1.InputConvolutional, akida1.Convolutional, akida1.SeparableConvolutional, akida1.FullyConnected)
+def neurons(op: akida1.NeuralLayer, x: Range) -> Range:
+    potential = potentials(op, x)
+    if op.to is None:
+        return potential.offset(-constant_integers(op.threshold)).saturate(op.acc)
+    return levels(potential, op.threshold, op.act_step, op.to)
+
+
 # ---- akida2 -------------------------------------------------------------------------------------------------
 
 
-@transfer_of(qnn.MaxPool, akida2.InputData)
+@transfer_of(qnn.MaxPool, akida1.InputData, akida2.InputData)
 def unchanged(op: Op, x: Range) -> Range:
     return x
 
 
-@transfer_of(akida2.Quantizer)
-def quantizer(op: akida2.Quantizer) -> Range:
+@transfer_of(akida1.Quantizer, akida2.Quantizer)
+def quantizer(op: QuantizerLayer) -> Range:
     return Range.full(op.to).offset(constant_integers(op.zero_points)).saturate(op.to)
 
 

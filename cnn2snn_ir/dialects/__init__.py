@@ -13,6 +13,7 @@ DIALECTS = {
     "builtin": "modules, graph inputs and returns, legal at every level",
     "nn": "ops on real numbers: legacy models as imported, and what runs on the host after the last integer",
     "qnn": "integer-exact, target-neutral quantized ops",
+    "akida1": "fused hardware layers of Akida 1",
     "akida2": "fused hardware layers of Akida 2",
 }
 

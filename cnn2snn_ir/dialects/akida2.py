@@ -24,8 +24,17 @@ from enum import StrEnum
 
 from cnn2snn_ir.diagnostics import Diagnostic
 from cnn2snn_ir.dialects.geometry import Padding, per_channel, spatial, transposed_spatial
+from cnn2snn_ir.dialects.hardware import (
+    DEPTHWISE_KERNEL,
+    FULL_KERNEL,
+    DequantizerLayer,
+    InputLayer,
+    Pool,
+    QuantizerLayer,
+    kernel_shape,
+)
 from cnn2snn_ir.dialects.qnn import ACCUMULATOR, PRODUCT, concatenated, fault, need_rank
-from cnn2snn_ir.ir import F32, ElementType, Op, Tensor, TensorType, Value, attr, constant, operand, operands, si
+from cnn2snn_ir.ir import ElementType, Op, Tensor, TensorType, Value, attr, constant, operand, operands, si
 
 PER_FILTER = (
     "bias",
@@ -42,9 +51,6 @@ PER_FILTER = (
 TABLE_SHAPES = tuple((1 << bits,) for bits in range(2, 17))
 """Tables have an entry for every value of their signed index."""
 
-FULL_KERNEL = "[height, width, in, out]"
-DEPTHWISE_KERNEL = "[height, width, channels]"
-
 
 class Activation(StrEnum):
     """What follows the accumulator."""
@@ -52,14 +58,6 @@ class Activation(StrEnum):
     NONE = "none"
     RELU = "relu"
     LUT = "lut"
-
-
-class Pool(StrEnum):
-    """Pooling inside the layer: `max` before the activation, `average` (global) after it."""
-
-    NONE = "none"
-    MAX = "max"
-    AVERAGE = "average"
 
 
 class NeuralLayer(Op, kw_only=True):
@@ -150,43 +148,12 @@ def verify_variables(op: NeuralLayer, channels: int, filters: int) -> Iterator[D
         yield from fault(op, f"needs a table whose results fit the accumulator {op.acc}, found {op.lut_values.type}")
 
 
-def as_map(x: TensorType) -> TensorType:
-    """The type of a feature map: samples of fewer than 3 dimensions get leading ones."""
-    if not 2 <= x.rank <= 4:
-        raise ValueError(f"needs samples of 1 to 3 dimensions, found {x}")
-    return TensorType((x.shape[0], *(1,) * (4 - x.rank), *x.shape[1:]), x.element)
-
-
-def kernel_shape(weights: Tensor, rank: int, what: str) -> tuple[int, ...]:
-    """The static shape of a kernel; raises ValueError if its rank is another."""
-    if weights.type.rank != rank:
-        raise ValueError(f"needs weights {what}, found {weights.type}")
-    return tuple(d or 0 for d in weights.type.shape)
-
-
-class InputData(Op, name="akida2.input_data"):
+class InputData(InputLayer, name="akida2.input_data"):
     """Signed integers from outside, handed to the first layer as a feature map."""
 
-    x: Value = operand("Integers.")
 
-    def infer(self) -> tuple[TensorType, ...]:
-        return (as_map(self.x.type),)
-
-
-class Quantizer(Op, name="akida2.quantizer"):
+class Quantizer(QuantizerLayer, name="akida2.quantizer"):
     """Float inputs to integers: `saturate(saturate(round_half_even(x · scales)) + zero_points)`."""
-
-    x: Value = operand("Float input.")
-    scales: Tensor = constant("Powers of two, float32; one for all or one a channel.")
-    to: ElementType = attr("Element type of the output.")
-    zero_points: Tensor | None = attr("Added to every integer.", default=None)
-
-    def infer(self) -> tuple[TensorType, ...]:
-        return (as_map(self.x.type.with_element(self.to)),)
-
-    def verify(self) -> Iterator[Diagnostic]:
-        yield from fault(self, per_channel(self.scales, self.x.type.channels, "scales"))
-        yield from fault(self, per_channel(self.zero_points, self.x.type.channels, "zero_points"))
 
 
 class InputConv2D(ConvLayer, name="akida2.input_conv2d"):
@@ -447,14 +414,5 @@ class Concatenate(Op, name="akida2.concatenate"):
         return (concatenated(self.parts, self.parts[0].type.rank - 1),)
 
 
-class Dequantizer(Op, name="akida2.dequantizer"):
+class Dequantizer(DequantizerLayer, name="akida2.dequantizer"):
     """Integer to float32: `float32(x) · scales`."""
-
-    x: Value = operand("Integers.")
-    scales: Tensor = constant("Float32; one for all or one a channel.")
-
-    def infer(self) -> tuple[TensorType, ...]:
-        return (self.x.type.with_element(F32),)
-
-    def verify(self) -> Iterator[Diagnostic]:
-        yield from fault(self, per_channel(self.scales, self.x.type.channels, "scales"))

@@ -19,6 +19,7 @@ class Level(StrEnum):
 
     NN = "nn"
     QNN = "qnn"
+    AKIDA1 = "akida1"
     AKIDA2 = "akida2"
 
 
@@ -32,6 +33,7 @@ class Specification(NamedTuple):
 SPECIFICATIONS = {
     Level.NN: Specification(frozenset({"builtin", "nn"})),
     Level.QNN: Specification(frozenset({"builtin", "qnn"}), host=frozenset({"nn"})),
+    Level.AKIDA1: Specification(frozenset({"builtin", "akida1"}), host=frozenset({"nn"})),
     Level.AKIDA2: Specification(frozenset({"builtin", "akida2"}), host=frozenset({"nn"})),
 }
 

@@ -146,6 +146,38 @@ class Threshold(Op, name="qnn.threshold"):
             yield from fault(self, f"thresholds must be [{self.x.type.channels}, levels], found {list(shape)}")
 
 
+class Fire(Op, name="qnn.fire"):
+    """The activation of an Akida 1 neuron: `clip(ceil((x - threshold) / (act_step · 2^(4 - b))), 0, 2^b - 1)`, exactly.
+
+    `b` is the number of bits of the result; `act_step` is stored as if there were always 4.
+    """
+
+    x: Value = operand("Potentials.")
+    threshold: Tensor = constant("Integers; one for all or one a channel.")
+    act_step: Tensor = constant("Positive float32; one for all or one a channel.")
+    to: ElementType = attr("Element type of the result, unsigned, of at most 4 bits.")
+
+    def infer(self) -> tuple[TensorType, ...]:
+        return (self.x.type.with_element(self.to),)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        yield from verify_firing(self, self.threshold, self.act_step, self.to, self.x.type.channels)
+
+
+def verify_firing(
+    op: Op, threshold: Tensor | None, act_step: Tensor | None, to: ElementType, channels: int
+) -> Iterator[Diagnostic]:
+    """The registers of neurons have the size of their channels, and give levels that a type holds."""
+    yield from fault(op, per_channel(threshold, channels, "threshold"))
+    yield from fault(op, per_channel(act_step, channels, "act_step"))
+    if to.is_float or to.lo != 0 or to.bits > 4:
+        yield from fault(op, f"needs an unsigned result of at most 4 bits, found {to}")
+    if act_step is not None and not act_step.is_opaque:
+        steps = act_step.array
+        if not act_step.type.element.is_float or not ((steps > 0) & (steps < float("inf"))).all():
+            yield from fault(op, "needs positive, finite steps")
+
+
 class Conv2D(Op, name="qnn.conv2d"):
     """2-D convolution: `saturate(sum over window and input channels of x · weights)`."""
 
@@ -483,6 +515,10 @@ class BlockKind(StrEnum):
     STATEFUL_RECURRENT = "stateful_recurrent"
     PICO_POST_PROCESSING = "pico_post_processing"
     DENSE1D = "dense1d"
+    INPUT_CONVOLUTIONAL = "input_convolutional"
+    CONVOLUTIONAL = "convolutional"
+    SEPARABLE_CONVOLUTIONAL = "separable_convolutional"
+    FULLY_CONNECTED = "fully_connected"
     ADD = "add"
     CONCATENATE = "concatenate"
     QUANTIZER = "quantizer"

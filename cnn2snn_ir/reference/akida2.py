@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from cnn2snn_ir.dialects import akida2
-from cnn2snn_ir.dialects.akida2 import Activation, Pool
+from cnn2snn_ir.dialects.akida2 import Activation
+from cnn2snn_ir.dialects.hardware import Pool
 from cnn2snn_ir.ir import ElementType, Tensor
+from cnn2snn_ir.reference import hardware
 from cnn2snn_ir.reference.arithmetic import (
-    Array,
     Ints,
     convolve,
     convolve_depthwise,
@@ -23,6 +24,10 @@ from cnn2snn_ir.reference.arithmetic import (
     values,
 )
 from cnn2snn_ir.reference.semantics import meaning_of
+
+meaning_of(akida2.InputData)(hardware.input_data)
+meaning_of(akida2.Quantizer)(hardware.quantizer)
+meaning_of(akida2.Dequantizer)(hardware.dequantizer)
 
 
 def align(op: akida2.NeuralLayer, x: Ints) -> Ints:
@@ -68,28 +73,6 @@ def finish(op: akida2.ConvLayer, a: Ints) -> Ints:
     return output(op, a)
 
 
-def as_map(x: Ints) -> Ints:
-    """Samples of fewer than 3 dimensions get leading ones."""
-    return x.reshape(len(x), *(1,) * (4 - x.ndim), *x.shape[1:])
-
-
-def unreverse(weights: Tensor) -> Ints:
-    """A kernel stored with both spatial axes reversed, as it slides over the map."""
-    return weights.int64[::-1, ::-1]
-
-
-@meaning_of(akida2.InputData)
-def input_data(op: akida2.InputData, x: Ints) -> Ints:
-    return as_map(x)
-
-
-@meaning_of(akida2.Quantizer)
-def quantizer(op: akida2.Quantizer, x: Array) -> Ints:
-    scaled = np.rint(x.astype(np.float64) * op.scales.array.astype(np.float64))
-    bounded = np.clip(np.nan_to_num(scaled, nan=0.0), op.to.lo, op.to.hi)
-    return as_map(saturate(bounded.astype(np.int64) + values(op.zero_points), op.to))
-
-
 @meaning_of(akida2.InputConv2D)
 def input_conv2d(op: akida2.InputConv2D, x: Ints) -> Ints:
     fill = values(op.padding_value)
@@ -99,13 +82,13 @@ def input_conv2d(op: akida2.InputConv2D, x: Ints) -> Ints:
 
 @meaning_of(akida2.Conv2D)
 def conv2d(op: akida2.Conv2D, x: Ints) -> Ints:
-    return finish(op, convolve(align(op, x), unreverse(op.weights), (op.stride, op.stride), op.padding))
+    return finish(op, convolve(align(op, x), hardware.unreverse(op.weights), (op.stride, op.stride), op.padding))
 
 
 @meaning_of(akida2.DepthwiseConv2D)
 def depthwise_conv2d(op: akida2.DepthwiseConv2D, x: Ints) -> Ints:
     strides = (op.stride, op.stride)
-    return finish(op, convolve_depthwise(align(op, x), unreverse(op.weights), strides, op.padding))
+    return finish(op, convolve_depthwise(align(op, x), hardware.unreverse(op.weights), strides, op.padding))
 
 
 @meaning_of(akida2.Conv2DTranspose)
@@ -164,7 +147,7 @@ def pico_post_processing(op: akida2.PicoPostProcessing, x: Ints, target: Ints) -
 @meaning_of(akida2.Dense1D)
 def dense1d(op: akida2.Dense1D, x: Ints) -> Ints:
     a = dot(align(op, x.reshape(len(x), op.weights.array.shape[0])), op.weights.int64)
-    return output(op, activate(op, with_bias(op, as_map(a))))
+    return output(op, activate(op, with_bias(op, hardware.as_map(a))))
 
 
 @meaning_of(akida2.Add)
@@ -181,9 +164,3 @@ def shifted(x: Ints, shift: Tensor | None, acc: ElementType) -> Ints:
 @meaning_of(akida2.Concatenate)
 def concatenate(op: akida2.Concatenate, *parts: Ints) -> Ints:
     return np.concatenate(parts, axis=-1)
-
-
-@meaning_of(akida2.Dequantizer)
-def dequantizer(op: akida2.Dequantizer, x: Ints) -> Array:
-    result: Array = x.astype(np.float32) * op.scales.array
-    return result

@@ -40,6 +40,31 @@ def shift_round(x: Ints, shift: Ints) -> Ints:
     return ((x << left) + half) >> right
 
 
+FARTHEST = 34
+"""A step above 2^34 puts every level but the first out of reach of any potential; further left it would overflow."""
+
+
+def level_boundaries(threshold: Ints, act_step: Array, bits: int) -> Ints:
+    """The smallest potential that reaches each level of a `b`-bit neuron of Akida 1: [channels, 2^b - 1].
+
+    Level k is reached by P > threshold + (k - 1) · act_step · 2^(4 - b), for integers from the floor of that plus 1 on.
+    A float32 is an integer of 24 bits times a power of two, so the floor is exact.
+    """
+    fraction, exponent = np.frexp(act_step.astype(np.float64).reshape(-1, 1))
+    shift = exponent.astype(np.int64) - 24 + 4 - bits
+    multiples = np.arange(2**bits - 1) * np.ldexp(fraction, 24).astype(np.int64)
+    steps = multiples << np.clip(shift, 0, FARTHEST) >> np.clip(-shift, 0, 62)
+    found: Ints = threshold.reshape(-1, 1) + steps + 1
+    return found
+
+
+def fire(potentials: Ints, threshold: Ints, act_step: Array, bits: int) -> Ints:
+    """The levels of neurons, channels last."""
+    reached = potentials[..., None] >= level_boundaries(threshold, act_step, bits)
+    levels: Ints = reached.sum(axis=-1, dtype=np.int64)
+    return levels
+
+
 EXACT_FLOAT = 1 << 53
 """Integers of float64 are exact up to here (IEEE 754)."""
 

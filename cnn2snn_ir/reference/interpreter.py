@@ -10,16 +10,19 @@ import numpy as np
 from cnn2snn_ir.diagnostics import fail
 from cnn2snn_ir.dialects import builtin, qnn
 from cnn2snn_ir.ir import Graph, Op, Value
-from cnn2snn_ir.reference import akida2 as _akida2  # registers its semantics
+from cnn2snn_ir.reference import akida1 as _akida1  # registers its semantics
+from cnn2snn_ir.reference import akida2 as _akida2
 from cnn2snn_ir.reference import nn as _nn
 from cnn2snn_ir.reference import qnn as _qnn
 from cnn2snn_ir.reference.carriers import evaluate_carried
 from cnn2snn_ir.reference.semantics import TABLE, Array, carrier
 
 __all__ = ["evaluate_op", "run", "run_all"]
-_REGISTERED = (_akida2, _nn, _qnn)
+_REGISTERED = (_akida1, _akida2, _nn, _qnn)
 
-Observer = Callable[[Op, Array], None]
+Observer = Callable[[Op, Array], Array | None]
+"""Sees an op and its first result; what it returns, if anything, goes on in the place of that result."""
+
 Memory = dict[str, Array]
 """What streams remember between calls, by the name of the memory; the batch of streams comes first."""
 
@@ -50,9 +53,9 @@ def run(
     """The module's outputs for a batch.
 
     `inputs` is the array of the only input, batch first, or one array for each input by name.
-    `observe(op, result)` is called after every op, with its first result.  `memory` is what the streams of the batch
-    remember; it is read and updated, and an empty one (or none) begins with zeros.  With `float32_carriers` integers
-    beyond 2^24 are rounded as Keras rounds them (see `carriers.py`).
+    `observe(op, result)` is called after every op, with its first result, and may give another one.  `memory` is what
+    the streams of the batch remember; it is read and updated, and an empty one (or none) begins with zeros.  With
+    `float32_carriers` integers beyond 2^24 are rounded as Keras rounds them (see `carriers.py`).
     """
     environment: dict[Value, Array] = {}
     for op in module.inputs:
@@ -121,10 +124,11 @@ class _Machine:
             if isinstance(op, builtin.Return):
                 return tuple(self.environment[v] for v in op.operands)
             results = self.step(op)
+            if self.observe is not None and results:
+                other = self.observe(op, results[0])
+                results = results if other is None else (other, *results[1:])
             for value, array in zip(op.results, results, strict=True):
                 self.environment[value] = array
-            if self.observe is not None and results:
-                self.observe(op, results[0])
         return ()
 
     def step(self, op: Op) -> tuple[Array, ...]:

@@ -14,6 +14,7 @@ from cnn2snn_ir.reference.arithmetic import (
     convolve_transposed_depthwise,
     deviates,
     dot,
+    fire,
     max_pool,
     recur,
     round_half_even,
@@ -56,6 +57,11 @@ def requantize(op: qnn.Requantize, x: Ints) -> Ints:
 def threshold(op: qnn.Threshold, x: Ints) -> Ints:
     reached = x[..., None] >= op.thresholds.int64
     return saturate(op.base + reached.sum(axis=-1, dtype=np.int64), op.to)
+
+
+@meaning_of(qnn.Fire)
+def fires(op: qnn.Fire, x: Ints) -> Ints:
+    return fire(x, op.threshold.int64, op.act_step.array, op.to.bits)
 
 
 @meaning_of(qnn.Conv2D)

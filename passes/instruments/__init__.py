@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cnn2snn_ir.passes.instruments.measuring import Statistics, Timing
     from cnn2snn_ir.passes.instruments.printing import DumpTree, PrintAfterFailure, PrintIR
     from cnn2snn_ir.passes.instruments.reproducer import Reproducer, read_reproducer
+    from cnn2snn_ir.passes.instruments.trying import WholeTrial
     from cnn2snn_ir.passes.instruments.validating import ValidateEach
     from cnn2snn_ir.passes.instruments.verifying import CheckChanged, VerifyEach, VerifyRoundTrip
 
@@ -30,6 +31,7 @@ __all__ = [
     "ValidateEach",
     "VerifyEach",
     "VerifyRoundTrip",
+    "WholeTrial",
     "read_reproducer",
 ]
 
@@ -38,6 +40,7 @@ _HOMES = {
     "measuring": ("Statistics", "Timing"),
     "printing": ("DumpTree", "PrintAfterFailure", "PrintIR"),
     "reproducer": ("Reproducer", "read_reproducer"),
+    "trying": ("WholeTrial",),
     "validating": ("ValidateEach",),
     "verifying": ("CheckChanged", "VerifyEach", "VerifyRoundTrip"),
 }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cnn2snn_ir.dialects import akida2, builtin
-from cnn2snn_ir.ir import Fused, Graph, Layer, Tensor, Text, si, ui
+from cnn2snn_ir.ir import F32, Fused, Graph, Layer, Tensor, Text, si, ui
 
 
 def make_module() -> builtin.Module:
@@ -28,7 +28,7 @@ def make_module() -> builtin.Module:
         name="dense",
         loc=Text("kws.c2s", 3, 5),
     )
-    scores = akida2.Dequantizer(dense.result, Tensor.of(np.float32(0.25), akida2.F32, "scale"))
+    scores = akida2.Dequantizer(dense.result, Tensor.of(np.float32(0.25), F32, "scale"))
     end = builtin.Return((scores.result,))
     manifest = {"source": "kws.h5", "source_sha256": "ab" * 32, "pipeline": "akida2-default", "target": "akida2"}
     return builtin.Module("kws", Graph([image, conv, dense, scores, end]), annotations=manifest)

@@ -9,6 +9,7 @@ from generators.recorded import FIXTURES
 import cnn2snn_ir
 from cnn2snn_ir import AkidaVersion, CompileError, Model, convert, get_akida_version, load, set_akida_version
 
+KWS = FIXTURES / "quantizeml" / "kws_i8_w8_a8.h5"
 KERAS = FIXTURES / "quantizeml" / "float_tail_i8_w8_a8.h5"
 
 
@@ -78,11 +79,17 @@ def test_the_version_is_restored_after_an_error():
     assert get_akida_version() is AkidaVersion.v2
 
 
-def test_target_v1_has_no_backend_yet():
-    with set_akida_version("v1"), pytest.raises(CompileError, match="no backend"):
-        convert(KERAS)
-    with pytest.raises(CompileError, match="no backend"):
-        convert(KERAS, target="v1")
+def test_the_target_decides_what_is_legal():
+    for convert_for_v1 in (lambda: convert(KWS, target="v1"), lambda: within_v1(KWS)):
+        with pytest.raises(CompileError) as caught:
+            convert_for_v1()
+        assert {d.code.partition("-")[0] for d in caught.value.diagnostics} == {"AK1"}
+    assert convert(KWS).module.annotations["target"] == "v2"
+
+
+def within_v1(path):
+    with set_akida_version("v1"):
+        return convert(path)
 
 
 def test_manifest(tmp_path):

@@ -1,6 +1,7 @@
 """`cnn2snn check`: every problem of a model in one report, as text and as JSON."""
 
 import json
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -95,14 +96,14 @@ def test_a_convertible_model(capsys):
     assert "the host computes probabilities (Activation) in float" in out
 
 
-def test_a_target_without_a_backend_is_one_problem(capsys):
+def test_each_target_has_its_own_problems(capsys):
     code, report = as_json([KWS, "--target", "v1", "--target", "v2"], capsys)
     one, two = report["targets"]
     assert code == 1
-    assert [d["code"] for d in one["diagnostics"]] == ["TARGET"]
+    assert {d["code"] for d in one["diagnostics"]} >= {"AK1-WEIGHT-01", "AK1-ACT-02", "AK1-SEP-02", "AK1-POOL-03"}
     assert (one["convertible"], two["convertible"]) == (False, True)
     assert main(["check", str(KWS), "--target", "v1", "--target", "v2"]) == 1
-    assert capsys.readouterr().out.startswith("kws_i8_w8_a8.h5: 1 problem for Akida 1, none for Akida 2\n")
+    assert re.match(r"kws_i8_w8_a8.h5: \d+ problems for Akida 1, none for Akida 2\n", capsys.readouterr().out)
 
 
 def test_no_device_is_known(capsys):

@@ -142,7 +142,7 @@ def test_missing_folder(model, tmp_path, capsys):
 
 
 def test_target(model, capsys, monkeypatch):
-    assert "no backend" in failing(["convert", "-m", str(model), "--target", "v1"], capsys)
+    assert "AK1-WEIGHT-01" in failing(["convert", "-m", str(model), "--target", "v1"], capsys)
     monkeypatch.setenv("CNN2SNN_TARGET_AKIDA_VERSION", "v3")
     err = failing(["convert", "-m", str(model)], capsys)
     assert "CNN2SNN_TARGET_AKIDA_VERSION" in err

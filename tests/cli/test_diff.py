@@ -8,7 +8,7 @@ from cnn2snn_ir.analysis.difference import difference
 from cnn2snn_ir.api import compile_model
 from cnn2snn_ir.backends.program import write_program
 from cnn2snn_ir.dialects import akida2, builtin, nn
-from cnn2snn_ir.ir import Tensor
+from cnn2snn_ir.ir import F32, Tensor
 from cnn2snn_ir.text import print_module
 from cnn2snn_ir.tools.cnn2snn import main
 
@@ -119,7 +119,7 @@ def test_a_renamed_constant_is_told(module):
 def test_zeros_of_both_signs():
     def program(zero):
         x = builtin.Input((2, 2, 1), akida2.si(8), name="x")
-        scales = Tensor.of(np.array(zero, np.float32), akida2.F32, "scales")
+        scales = Tensor.of(np.array(zero, np.float32), F32, "scales")
         end = akida2.Dequantizer(x.result, scales, name="y")
         graph = akida2_graph([x, end, builtin.Return((end.result,))])
         return builtin.Module("net", graph)

@@ -132,14 +132,16 @@ def test_every_rule_and_every_kind_of_block_is_seen():
     rules = {"canonicalize": canonicalize.RULES, "fold-scales": fold_scales.RULES}
     expected = {f"{name}: {rule.name}" for name, table in rules.items() for rule in table}
     expected |= {f"materialize-alignment: {materialize_alignment.identity_layer.name}", "fold-thresholds: fold-chain"}
+    expected |= {"sink-biases: bias-behind-max", "sink-biases: bias-behind-sum"}
     expected |= {f"fuse-blocks: {kind}" for kind in BlockKind}
     expected |= {f"{p.name}: {rule.name}" for p in (*LEGALIZATIONS, *LEGACY) for rule in p.rules()}
     assert expected - set(done) == set()
 
 
-def test_every_layer_of_the_target_is_seen():
-    outputs = [case.expected.get("out", "") for case in read_cases(FILES["convert-to-akida2"])[1]]
-    assert [name for name in ops_of("akida2") if not any(f"= {name} " in text for text in outputs)] == []
+@pytest.mark.parametrize("target", ["akida1", "akida2"])
+def test_every_layer_of_the_target_is_seen(target):
+    outputs = [case.expected.get("out", "") for case in read_cases(FILES[f"convert-to-{target}"])[1]]
+    assert [name for name in ops_of(target) if not any(f"= {name} " in text for text in outputs)] == []
 
 
 def test_every_reason_for_not_doing_something_is_seen():

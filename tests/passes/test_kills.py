@@ -20,7 +20,7 @@ from cnn2snn_ir.passes.base import Pass
 from cnn2snn_ir.passes.convert_to_akida2 import ConvertToAkida2
 from cnn2snn_ir.passes.fold_scales import FoldScales
 from cnn2snn_ir.passes.fold_thresholds import FoldThresholds
-from cnn2snn_ir.passes.instruments import PassFaultError, ValidateEach, VerifyEach
+from cnn2snn_ir.passes.instruments import PassFaultError, ValidateEach, VerifyEach, WholeTrial
 from cnn2snn_ir.passes.legalize.equal_strides import EqualStrides
 from cnn2snn_ir.passes.legalize.host_lone_ops import HostLoneOps
 from cnn2snn_ir.passes.legalize.limit_fan_out import LimitFanOut
@@ -36,7 +36,6 @@ from cnn2snn_ir.passes.legalize.write_out_dilation import WriteOutDilation
 from cnn2snn_ir.passes.manager import PassManager
 from cnn2snn_ir.passes.materialize_alignment import MaterializeAlignment
 from cnn2snn_ir.passes.pipeline import Pipeline, parse_pipeline
-from cnn2snn_ir.passes.trial import WholeTrial
 
 TO_BLOCKS = "canonicalize, fold-scales, materialize-alignment, fuse-blocks, qnn.block(canonicalize)"
 

@@ -9,7 +9,7 @@ from cnn2snn_ir.diagnostics import CompileError
 from cnn2snn_ir.dialects import akida2, builtin, qnn
 from cnn2snn_ir.ir import Tensor
 from cnn2snn_ir.passes.infer_bitwidths import InferBitwidths
-from cnn2snn_ir.passes.trial import WholeTrial
+from cnn2snn_ir.passes.instruments import WholeTrial
 from cnn2snn_ir.reference.arithmetic import EXACT_FLOAT, dot
 from cnn2snn_ir.text import parse_module
 

@@ -1,0 +1,194 @@
+"""Threshold synthesis: two registers of a neuron that put its levels where a model wants them.
+
+A neuron of Akida 1 with `b` bits reaches level k of n = 2^b - 1 at the potentials
+
+    P >= h_k = threshold + floor((k - 1) · step) + 1            step = act_step · 2^(4 - b)
+
+so the first level lies anywhere and the others on a straight line.  A model wants level k at P >= t_k, any integers
+that do not decrease.  Of all potentials, only those between `lo` and `hi` can occur: a wanted boundary outside of them
+asks only for one that is outside too.  For a given threshold every level then admits an interval of steps
+
+    lo < t_k <= hi    (k - 1) · step in [t_k - 1 - threshold, t_k - threshold)
+    t_k > hi          (k - 1) · step >= hi - threshold
+    t_k <= lo         (k - 1) · step <  lo - threshold
+
+and a step in all of them is exact.  Where there is none, the pair is taken that moves the fewest potentials to
+another level, weighed by how often they occur.  All bounds are multiples of 1 / lcm(1 … 15), hence exact integers
+here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+MOST_LEVELS = 15
+"""Levels above 0 of a 4-bit activation, the widest that Akida 1 has."""
+
+UNIT = math.lcm(*range(1, MOST_LEVELS + 1))
+"""Every bound of a step is a multiple of 1 / UNIT."""
+
+MANTISSA_BITS = 24
+"""Bits of a float32 mantissa: what the register of a step holds."""
+
+
+class Limits(NamedTuple):
+    """The largest values of the two registers; the threshold has the same bound below."""
+
+    threshold: int
+    act_step: int
+
+
+class Registers(NamedTuple):
+    """What neurons of `bits` bits hold: integer thresholds and steps `numerator / 2^exponent`, one a channel."""
+
+    threshold: Ints
+    numerator: Ints
+    exponent: Ints
+
+    def act_step(self, bits: int) -> npt.NDArray[np.float32]:
+        """The steps as they are stored: as if there were 4 bits."""
+        return np.ldexp(self.numerator.astype(np.float32), (bits - 4 - self.exponent).astype(np.int32))
+
+
+class Measure(Protocol):
+    """How often the potentials of a channel occur."""
+
+    def below(self, channel: int, bounds: Ints) -> Floats:
+        """For each bound, the weight of all potentials below it."""
+        ...
+
+
+def level_errors(wanted: Ints, found: Ints, lo: Ints, hi: Ints) -> tuple[Ints, Ints]:
+    """For each channel, how many potentials in [lo, hi] reach another level, and by how many levels at most."""
+    edges, apart = _apart(wanted, found, lo[:, None], hi[:, None] + 1)
+    return (np.diff(edges, axis=1) * (apart > 0)).sum(axis=1), apart.max(axis=1)
+
+
+def moved_potentials(wanted: Ints, found: Ints, lo: int, hi: int) -> list[tuple[int, int]]:
+    """The spans of potentials of one channel that reach another level, first and last included."""
+    edges, apart = _apart(wanted[None], found[None], np.array([[lo]]), np.array([[hi + 1]]))
+    spans: list[tuple[int, int]] = []
+    for i in np.flatnonzero(apart[0]):
+        start, end = int(edges[0, i]), int(edges[0, i + 1]) - 1
+        if spans and spans[-1][1] == start - 1:
+            start = spans.pop()[0]
+        spans.append((start, end))
+    return spans
+
+
+def _apart(wanted: Ints, found: Ints, lows: Ints, ends: Ints) -> tuple[Ints, Ints]:
+    """All boundaries in order [channels, n], and by how many levels the potentials from one to the next are apart."""
+    edges = np.sort(np.clip(np.concatenate([wanted, found, lows, ends], axis=1), lows, ends), axis=1)
+    starts = edges[:, :-1, None]
+    apart = np.abs((starts >= wanted[:, None]).sum(axis=2) - (starts >= found[:, None]).sum(axis=2))
+    return edges, np.where(np.diff(edges, axis=1) > 0, apart, 0)
+
+
+def synthesize(wanted: Ints, lo: Ints, hi: Ints, limits: Limits, measure: Measure) -> Registers:
+    """Registers for boundaries `wanted` [channels, levels] of potentials that lie in [lo, hi] [channels].
+
+    Exact for every channel for which two registers within `limits` can be.
+    """
+    found = [_neuron(wanted[c], int(lo[c]), int(hi[c]), limits, measure, c) for c in range(len(wanted))]
+    return Registers(*(np.array(column, np.int64) for column in zip(*found, strict=True)))
+
+
+def _neuron(wanted: Ints, lo: int, hi: int, limits: Limits, measure: Measure, channel: int) -> tuple[int, int, int]:
+    """Threshold, numerator and exponent of one channel."""
+    bounded = np.clip(wanted, lo, hi + 1)
+    thresholds = candidate_thresholds(bounded, lo, hi, limits.threshold)
+    lower, upper = admitted_steps(bounded, lo, hi, thresholds)
+    most = limits.act_step * UNIT
+    for i in np.flatnonzero((lower.max(axis=1) < upper.min(axis=1)) & (lower.max(axis=1) <= most)):
+        step = simplest(int(lower[i].max()), min(int(upper[i].min()), most + 1))
+        if step is not None:
+            return int(thresholds[i]), *step
+    return _nearest(bounded, thresholds, lower, upper, most, measure, channel)
+
+
+def candidate_thresholds(wanted: Ints, lo: int, hi: int, limit: int) -> Ints:
+    """Thresholds worth trying, the likeliest first; `wanted` lies in [lo, hi + 1]."""
+    inside = [int(k) for k in np.flatnonzero((wanted > lo) & (wanted <= hi))]
+    last, always = wanted - 1, int((wanted <= lo).sum())
+    width = hi - lo + 1
+    if len(inside) == 0:
+        guesses = [lo - 1 - max(always - 1, 0) * width if always else hi]
+    elif inside[0] == 0:
+        guesses = [int(last[0])]
+    else:
+        guesses = [int(last[k]) - k * gap for k in inside for gap in steepest(last, inside, lo, hi)]
+    near = sorted(range(-len(wanted), len(wanted) + 1), key=abs)
+    thresholds = (min(max(guess + offset, -limit), limit) for offset in near for guess in guesses)
+    return np.array(list(dict.fromkeys(thresholds)), np.int64)
+
+
+def steepest(last: Ints, inside: list[int], lo: int, hi: int) -> Iterator[int]:
+    """Steps that a line through the boundaries inside of the range may have, rounded."""
+    first, end = inside[0], inside[-1]
+    if first == end:
+        yield max(int(last[first]) - lo + 1, hi - int(last[first]))
+        return
+    yield round((int(last[end]) - int(last[first])) / (end - first))
+    yield from (int(last[k + 1] - last[k]) for k in inside[:-1])
+
+
+def admitted_steps(wanted: Ints, lo: int, hi: int, thresholds: Ints) -> tuple[Ints, Ints]:
+    """For each threshold and level the steps [lower, upper) that put the level where it is wanted, times UNIT.
+
+    A first level that a threshold does not put there admits none.
+    """
+    free = np.int64(2) ** 62
+    distance = wanted - 1 - thresholds[:, None]
+    never, always = wanted > hi, wanted <= lo
+    k = np.arange(len(wanted))
+    parts = UNIT // np.maximum(k, 1)
+    lower = np.where(always, 0, np.where(never, hi - thresholds[:, None], distance)) * parts
+    upper = np.where(never, free, np.where(always, lo - thresholds[:, None], distance + 1) * parts)
+    held = np.where(never, distance <= 0, np.where(always, distance >= 0, distance == 0))[:, 0]
+    held = np.where(never[0], thresholds >= hi, np.where(always[0], thresholds < lo, held))
+    lower[:, 0], upper[:, 0] = 1, np.where(held, free, 0)
+    return np.maximum(lower, 1), upper
+
+
+def _nearest(
+    wanted: Ints, thresholds: Ints, lower: Ints, upper: Ints, most: int, measure: Measure, channel: int
+) -> tuple[int, int, int]:
+    """The registers that move the least weight to other levels, times how far."""
+    edges = np.unique(np.clip(np.concatenate([lower, upper - 1], axis=1), 1, most), axis=1)
+    k = np.arange(len(wanted))
+    found = thresholds[:, None, None] + (k * edges[..., None]) // UNIT + 1
+    moved = np.abs(measure.below(channel, found) - measure.below(channel, wanted)).sum(axis=2)
+    for index in np.argsort(moved, axis=None, kind="stable"):
+        i, j = np.unravel_index(index, moved.shape)
+        step = simplest(*same_boundaries(int(edges[i, j]), len(wanted), most))
+        if step is not None:
+            return int(thresholds[i]), *step
+    raise AssertionError("a step of 1 can always be had")
+
+
+def same_boundaries(step: int, levels: int, most: int) -> tuple[int, int]:
+    """The steps [lower, upper), times UNIT, that give the same boundaries as `step`."""
+    below = [(k, k * step // UNIT) for k in range(1, levels)]
+    lower = max((floor * (UNIT // k) for k, floor in below), default=0)
+    upper = min(((floor + 1) * (UNIT // k) for k, floor in below), default=most + 1)
+    return max(lower, 1), min(upper, most + 1)
+
+
+def simplest(lower: int, upper: int) -> tuple[int, int] | None:
+    """The number in [lower, upper) / UNIT with the fewest fractional bits, as numerator and exponent.
+
+    None if it needs more bits than a mantissa has.
+    """
+    for exponent in range(MANTISSA_BITS + 1):
+        numerator = -((-lower << exponent) // UNIT)
+        if numerator * UNIT < upper << exponent:
+            return (numerator, exponent) if numerator.bit_length() <= MANTISSA_BITS else None
+    return None
