@@ -16,7 +16,7 @@ from cnn2snn_ir.versions import AkidaVersion, get_akida_version, parse_version
 
 if TYPE_CHECKING:
     from cnn2snn_ir.dialects.builtin import Module
-    from cnn2snn_ir.passes.base import PassContext
+    from cnn2snn_ir.passes.base import Array, PassContext
     from cnn2snn_ir.passes.pipeline import Pipeline
     from cnn2snn_ir.runtime.model import Model
 
@@ -44,6 +44,7 @@ def convert(
     allow_float_tail: bool = False,
     legalize: bool = True,
     validate: bool = True,
+    samples: Array | None = None,
 ) -> Model:
     """Compile a quantized model to an Akida program.
 
@@ -57,6 +58,7 @@ def convert(
         allow_float_tail: let the host compute float layers with weights (Dense, …) behind the last integer.
         legalize: rewrite what the target has no layer for, where that is exact, instead of refusing it.
         validate: run the model and the program on a random input, and refuse a program that differs.
+        samples: a batch of typical inputs; Akida 1 gets the levels right that are common among them.
 
     Returns:
         the program, ready to run.
@@ -74,6 +76,7 @@ def convert(
         allow_float_tail=allow_float_tail,
         legalize=legalize,
         validate=validate,
+        samples=samples,
     )
     for ignored in context.diagnostics:
         if ignored.code == "INPUT-SCALING":
@@ -100,6 +103,7 @@ def compile_model(
     allow_float_tail: bool = False,
     legalize: bool = True,
     validate: bool = True,
+    samples: Array | None = None,
 ) -> tuple[Module, PassContext]:
     """Import, compile and validate; returns the module of the target and what the passes had to say."""
     from cnn2snn_ir.passes.base import PassContext
@@ -107,7 +111,7 @@ def compile_model(
     from cnn2snn_ir.passes.legality.tail import tail_diagnostics
     from cnn2snn_ir.passes.manager import PassManager
 
-    context = PassContext()
+    context = PassContext(samples=samples)
     module = import_scaled(model, input_scaling, context)
     version = version_for(module, target)
     pipeline = pipeline_for(module, version, legalize)

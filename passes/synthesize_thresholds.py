@@ -44,6 +44,12 @@ THRESHOLD = si(32)
 WIDEST = 4
 """Bits of an activation, at most."""
 
+CHUNK = 32
+"""Samples run at a time."""
+
+MOST_SEEN = 1 << 17
+"""Potentials of a neuron that are looked at; of more, only every so manyth."""
+
 NAMED = 4
 """Channels that a message names; the IR has them all."""
 
@@ -86,16 +92,18 @@ def potentials_seen(
     module: builtin.Module, thresholds: list[qnn.Threshold], samples: Array | None
 ) -> dict[Value, Ints]:
     """The operands [n, channels] of `thresholds` for the samples; without any, for an input of zeros."""
-    seen: dict[Value, Ints] = {}
-    wanted = {threshold.x for threshold in thresholds}
+    if samples is None:
+        samples = np.zeros((1, *module.inputs[0].shape), module.inputs[0].element.dtype)
+    seen: dict[Value, list[Ints]] = {threshold.x: [] for threshold in thresholds}
 
     def observe(op: Op, array: Array) -> None:
-        if op.results[0] in wanted:
-            seen[op.results[0]] = array.reshape(-1, array.shape[-1])
+        if op.results[0] in seen:
+            rows = array.reshape(-1, array.shape[-1])
+            seen[op.results[0]].append(rows[:: max(1, len(samples) * len(rows) // len(array) // MOST_SEEN)])
 
-    nothing = {op.result.name or "": np.zeros((1, *op.shape), op.element.dtype) for op in module.inputs}
-    run(module, nothing if samples is None else samples, observe)
-    return seen
+    for start in range(0, len(samples), CHUNK):
+        run(module, samples[start : start + CHUNK], observe)
+    return {value: np.concatenate(parts) for value, parts in seen.items()}
 
 
 def neurons(op: qnn.Threshold, proven: Range, seen: Ints) -> tuple[qnn.Fire, list[Diagnostic]]:
@@ -123,10 +131,10 @@ def neurons(op: qnn.Threshold, proven: Range, seen: Ints) -> tuple[qnn.Fire, lis
 
 
 def stated(wanted: Ints, given: Ints, lo: Ints, hi: Ints, apart: Ints) -> Iterator[str]:
-    """`channel: from-to from-to …` for each channel in which potentials reach another level."""
+    """`channel: from..to from..to …` for each channel in which potentials reach another level."""
     for channel in np.flatnonzero(apart):
         spans = moved_potentials(wanted[channel], given[channel], int(lo[channel]), int(hi[channel]))
-        yield f"{channel}: " + " ".join(f"{a}-{b}" if a < b else f"{a}" for a, b in spans)
+        yield f"{channel}: " + " ".join(f"{a}..{b}" if a < b else f"{a}" for a, b in spans)
 
 
 def bounded_below(op: qnn.Threshold, wanted: Ints, hi: Ints) -> Ints:

@@ -69,6 +69,10 @@ def convert(
     shift: Annotated[
         float | None, typer.Option("--shift", "-sh", help="Deprecated: the integer of a legacy model's input 0.")
     ] = None,
+    samples: Annotated[
+        Path | None,
+        typer.Option("--samples", help="Typical inputs (.npz, .npy): Akida 1 gets their common levels right."),
+    ] = None,
     allow_float_tail: AllowFloatTail = False,
     no_legalize: NoLegalize = False,
     no_validate: NoValidate = False,
@@ -78,6 +82,7 @@ def convert(
     from cnn2snn_ir.backends.program import write_program
     from cnn2snn_ir.passes.legality.tail import HOST
     from cnn2snn_ir.passes.legalize.legalization import LEGALIZED
+    from cnn2snn_ir.tools.samples import read_batch
 
     path = model.with_suffix(".fbz") if output is None else program_path(output, model.stem)
     refuse_overwriting(model, path)
@@ -91,6 +96,7 @@ def convert(
             allow_float_tail=allow_float_tail,
             legalize=not no_legalize,
             validate=not no_validate,
+            samples=None if samples is None else read_batch(samples),
         )
         write_program(module, path)
     console.remark(context.diagnostics, also=(HOST,))

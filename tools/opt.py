@@ -53,6 +53,7 @@ class Settings:
     generic: Annotated[bool, flag("--generic", help="Print the generic form.")] = False
     weights: Annotated[Weights, flag("--weights", help="Bytes of large constants.")] = Weights.ELIDE
     weights_file: Annotated[Path | None, flag("--weights-file", help="Sidecar; an output if --weights=sidecar.")] = None
+    samples: Annotated[Path | None, flag("--samples", help="Typical inputs, .npz or .npy.")] = None
     print_loc: Annotated[bool, flag("--print-loc", help="Print where ops come from.")] = False
     no_annotations: Annotated[bool, flag("--no-annotations", help="Print no proven ranges and other notes.")] = False
     split_input_file: Annotated[bool, flag("--split-input-file", help="Inputs are parted by '// -----'.")] = False

@@ -20,6 +20,7 @@ from cnn2snn_ir.text import print_module, write_weights
 from cnn2snn_ir.tools.expectations import unmet
 from cnn2snn_ir.tools.loading import PROGRAM_SUFFIX, SEPARATOR, Source, sources
 from cnn2snn_ir.tools.opt import INTERNAL_ERROR, OK, USER_ERROR, Settings, Weights
+from cnn2snn_ir.tools.samples import read_batch
 
 
 def optimize(settings: Settings) -> int:
@@ -77,7 +78,7 @@ def process(source: Source, pipeline: Pipeline, settings: Settings, found: Diagn
     module = source.load()
     if settings.verify_each:
         verify(module).raise_errors()
-    context = PassContext()
+    context = PassContext(samples=None if settings.samples is None else read_batch(settings.samples))
     try:
         PassManager(pipeline, instruments_for(settings)).run(module, context)
     finally:

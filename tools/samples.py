@@ -27,9 +27,7 @@ def read_samples(path: Path, module: Module) -> tuple[Array, Array | None]:
     They are `[samples, …]`, or `[steps, streams, …]` if the module remembers; there is a label for each.
     """
     arrays = read_arrays(path)
-    if "x" not in arrays and len(arrays) != 1:
-        raise damaged(path, f"arrays {', '.join(arrays) or 'none'}")
-    samples = arrays.get("x", next(iter(arrays.values())))
+    samples = inputs_of(path, arrays)
     if module.states:
         check_streams(path, samples, module)
     batch = samples.shape[: 2 if module.states else 1]
@@ -38,6 +36,18 @@ def read_samples(path: Path, module: Module) -> tuple[Array, Array | None]:
         found = f"{math.prod(batch)} samples and {labels.size} labels"
         raise fail("SAMPLES-LABELS", "x and y do not belong together", where=str(path), found=found)
     return samples, None if labels is None else labels.reshape(batch)
+
+
+def read_batch(path: Path) -> Array:
+    """The samples of a file, of any shape."""
+    return inputs_of(path, read_arrays(path))
+
+
+def inputs_of(path: Path, arrays: dict[str, Array]) -> Array:
+    """The samples among the arrays of a file; raises `CompileError` if none of them is known to be it."""
+    if "x" not in arrays and len(arrays) != 1:
+        raise damaged(path, f"arrays {', '.join(arrays) or 'none'}")
+    return arrays.get("x", next(iter(arrays.values())))
 
 
 def read_arrays(path: Path) -> dict[str, Array]:

@@ -12,15 +12,15 @@ asks only for one that is outside too.  For a given threshold every level then a
     t_k > hi          (k - 1) · step >= hi - threshold
     t_k <= lo         (k - 1) · step <  lo - threshold
 
-and a step in all of them is exact.  Where there is none, the pair is taken that moves the fewest potentials to
-another level, weighed by how often they occur.  All bounds are multiples of 1 / lcm(1 … 15), hence exact integers
-here.
+and a step in all of them is exact.  Where there is none, of all pairs near a line through two of the boundaries that
+one is taken that moves the fewest potentials to another level, weighed by how far and by how often they occur.  All
+bounds are multiples of 1 / lcm(1 … 15), hence exact integers here.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from itertools import combinations
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -115,29 +115,22 @@ def _neuron(wanted: Ints, lo: int, hi: int, limits: Limits, measure: Measure, ch
 
 
 def candidate_thresholds(wanted: Ints, lo: int, hi: int, limit: int) -> Ints:
-    """Thresholds worth trying, the likeliest first; `wanted` lies in [lo, hi + 1]."""
-    inside = [int(k) for k in np.flatnonzero((wanted > lo) & (wanted <= hi))]
-    last, always = wanted - 1, int((wanted <= lo).sum())
-    width = hi - lo + 1
-    if len(inside) == 0:
-        guesses = [lo - 1 - max(always - 1, 0) * width if always else hi]
-    elif inside[0] == 0:
-        guesses = [int(last[0])]
-    else:
-        guesses = [int(last[k]) - k * gap for k in inside for gap in steepest(last, inside, lo, hi)]
-    near = sorted(range(-len(wanted), len(wanted) + 1), key=abs)
+    """Thresholds worth trying, the likeliest first; `wanted` lies in [lo, hi + 1].
+
+    The best line comes close to two of the boundaries at least, or to the ends of the range in their place.
+    """
+    last = [int(t) - 1 for t in wanted]
+    count = len(last)
+    guesses = {last[0]: None} if wanted[0] > lo else {}
+    for i, j in combinations(range(count), 2):
+        guesses[last[i] - round(i * (last[j] - last[i]) / (j - i))] = None
+    if wanted[0] <= lo:  # the first level is always reached, so the others may lie anywhere on a steep line
+        guesses |= {p - k * (p - lo + 1): None for k, p in enumerate(last)} | {
+            p - k * (hi - p): None for k, p in enumerate(last)
+        }
+    near = sorted(range(-count, count + 1), key=abs)
     thresholds = (min(max(guess + offset, -limit), limit) for offset in near for guess in guesses)
     return np.array(list(dict.fromkeys(thresholds)), np.int64)
-
-
-def steepest(last: Ints, inside: list[int], lo: int, hi: int) -> Iterator[int]:
-    """Steps that a line through the boundaries inside of the range may have, rounded."""
-    first, end = inside[0], inside[-1]
-    if first == end:
-        yield max(int(last[first]) - lo + 1, hi - int(last[first]))
-        return
-    yield round((int(last[end]) - int(last[first])) / (end - first))
-    yield from (int(last[k + 1] - last[k]) for k in inside[:-1])
 
 
 def admitted_steps(wanted: Ints, lo: int, hi: int, thresholds: Ints) -> tuple[Ints, Ints]:

@@ -19,7 +19,7 @@ from dump_keras import digest, record
 
 def main(examples: Path, outdir: Path) -> None:
     images = np.load(examples / "mnist_1000.npz")["x"].astype(np.float32)
-    for path in sorted(examples.glob("mnist_v2_i8*.h5")):
+    for path in sorted(examples.glob("mnist_v[12]_i8*.h5")):
         dump = record(keras.models.load_model(path, compile=False), images)
         kept = {}
         for key, values in dump.items():
