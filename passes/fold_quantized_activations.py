@@ -42,6 +42,7 @@ from cnn2snn_ir.ir import F32, ElementType, Op, Tensor, TensorType, Value, si, u
 from cnn2snn_ir.ir.rewrite import Rewriter
 from cnn2snn_ir.ir.verify import place
 from cnn2snn_ir.passes.base import Contract, Pass, PassContext
+from cnn2snn_ir.passes.legality.legacy_predicates import WEIGHTED, behind
 from cnn2snn_ir.passes.legality.rule import named
 
 POTENTIAL = si(32)
@@ -356,6 +357,9 @@ def within(threshold: int, element: ElementType) -> int:
 
 @folds(nn.Reshape)
 def reshape(folder: Folder, op: nn.Reshape, source: Potentials) -> Potentials:
+    """The host reshapes what no integer layer reads any more."""
+    if behind(op, *WEIGHTED, nn.QuantizedReLU) is None:
+        raise UnfoldableError("no integer layer reads it")
     if not source.uniform and op.shape[-1] != op.x.type.channels:
         raise UnfoldableError("its channels have scales of their own")
     return replace(source, value=folder.replace(op, qnn.Reshape(source.value, op.shape)))

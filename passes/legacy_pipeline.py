@@ -6,6 +6,7 @@ from cnn2snn_ir.passes.apply_input_scaling import ApplyInputScaling
 from cnn2snn_ir.passes.canonicalize import Canonicalize
 from cnn2snn_ir.passes.fold_batchnorm import FoldBatchnorm
 from cnn2snn_ir.passes.fold_quantized_activations import FoldQuantizedActivations
+from cnn2snn_ir.passes.fold_unit_reshapes import FoldUnitReshapes
 from cnn2snn_ir.passes.legality.check_legacy import CheckLegacy
 from cnn2snn_ir.passes.pipeline import MODULE, Pipeline
 from cnn2snn_ir.passes.remove_training_ops import RemoveTrainingOps
@@ -23,6 +24,7 @@ def legacy_to_qnn() -> Pipeline:
             SwapActivationPooling(),
             SwapPoolingBatchnorm(),
             FoldBatchnorm(),
+            FoldUnitReshapes(),
             CheckLegacy(),
             FoldQuantizedActivations(),
             Canonicalize(),

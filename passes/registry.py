@@ -51,6 +51,7 @@ PASSES = {
     "swap-activation-pooling": "cnn2snn_ir.passes.swap_activation_pooling:SwapActivationPooling",
     "swap-pooling-batchnorm": "cnn2snn_ir.passes.swap_pooling_batchnorm:SwapPoolingBatchnorm",
     "fold-batchnorm": "cnn2snn_ir.passes.fold_batchnorm:FoldBatchnorm",
+    "fold-unit-reshapes": "cnn2snn_ir.passes.fold_unit_reshapes:FoldUnitReshapes",
     "check-legacy": "cnn2snn_ir.passes.legality.check_legacy:CheckLegacy",
     "fold-quantized-activations": "cnn2snn_ir.passes.fold_quantized_activations:FoldQuantizedActivations",
 }

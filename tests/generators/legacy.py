@@ -159,7 +159,7 @@ def gap_separable() -> Line:
 def vector_mlp() -> Line:
     """Dense layers only, on 4-bit inputs that nothing rescales, with one scale for a whole layer; levels at the end."""
     line = Line((20,), 3, "vector_mlp").dense(20, 16, kind="MaxQuantizer").batchnorm(16, -1.0).relu(4, None)
-    line.add("Dropout", rate=0.5).dense(16, 12, bits=2).relu(1, 1.0).dense(12, 6, bits=8, kind="StdPerAxisQuantizer")
+    line.add("Dropout", rate=0.5).dense(16, 12, bits=2).relu(1, 1.0).dense(12, 6, bits=2, kind="StdPerAxisQuantizer")
     return line.relu(2, 3.0, name="levels")
 
 
@@ -167,7 +167,7 @@ def shifted_same() -> Line:
     """Padding with the shift of the input, pooling before normalization, valid pooling behind valid convolutions."""
     line = Line((14, 14, 3), 4, "shifted_same").rescaling(1 / 127, -100 / 127)
     line.conv(3, 6, kernel=3, bits=8, strides=[1, 1]).pool(2, 2).batchnorm(6).relu(4)
-    line.conv(6, 8, padding="valid", kernel=2).relu(1, 2.0).pool(3, 2, "valid")
+    line.conv(6, 8, padding="valid", kernel=3).relu(1, 2.0).pool(3, 2, "valid")
     return line.conv(8, 7, kernel=1, bits=2).average().relu(2).dense(7, 3, name="logits")
 
 
