@@ -20,17 +20,47 @@ from cnn2snn_ir.version import __version__
 if TYPE_CHECKING:
     from cnn2snn_ir.api import convert, load
     from cnn2snn_ir.diagnostics import CompileError
+    from cnn2snn_ir.keras.activations import ActivationDiscreteRelu, QuantizedActivation, QuantizedReLU
+    from cnn2snn_ir.keras.layers import (
+        QuantizedConv2D,
+        QuantizedDense,
+        QuantizedDepthwiseConv2D,
+        QuantizedSeparableConv2D,
+    )
+    from cnn2snn_ir.keras.objects import cnn2snn_objects, load_quantized_model
+    from cnn2snn_ir.keras.quantize import quantize, quantize_layer
+    from cnn2snn_ir.keras.quantizers import (
+        MaxPerAxisQuantizer,
+        MaxQuantizer,
+        StdPerAxisQuantizer,
+        StdWeightQuantizer,
+    )
     from cnn2snn_ir.runtime.model import Model
     from cnn2snn_ir.versions import AkidaVersion, get_akida_version, set_akida_version
 
 __all__ = [
+    "ActivationDiscreteRelu",
     "AkidaVersion",
     "CompileError",
+    "MaxPerAxisQuantizer",
+    "MaxQuantizer",
     "Model",
+    "QuantizedActivation",
+    "QuantizedConv2D",
+    "QuantizedDense",
+    "QuantizedDepthwiseConv2D",
+    "QuantizedReLU",
+    "QuantizedSeparableConv2D",
+    "StdPerAxisQuantizer",
+    "StdWeightQuantizer",
     "__version__",
+    "cnn2snn_objects",
     "convert",
     "get_akida_version",
     "load",
+    "load_quantized_model",
+    "quantize",
+    "quantize_layer",
     "set_akida_version",
 ]
 
@@ -48,7 +78,23 @@ _HOMES = {
     "AkidaVersion": "cnn2snn_ir.versions",
     "get_akida_version": "cnn2snn_ir.versions",
     "set_akida_version": "cnn2snn_ir.versions",
+    "cnn2snn_objects": "cnn2snn_ir.keras.objects",
+    "load_quantized_model": "cnn2snn_ir.keras.objects",
+    "MaxPerAxisQuantizer": "cnn2snn_ir.keras.quantizers",
+    "MaxQuantizer": "cnn2snn_ir.keras.quantizers",
+    "StdPerAxisQuantizer": "cnn2snn_ir.keras.quantizers",
+    "StdWeightQuantizer": "cnn2snn_ir.keras.quantizers",
+    "QuantizedConv2D": "cnn2snn_ir.keras.layers",
+    "QuantizedDense": "cnn2snn_ir.keras.layers",
+    "QuantizedDepthwiseConv2D": "cnn2snn_ir.keras.layers",
+    "QuantizedSeparableConv2D": "cnn2snn_ir.keras.layers",
+    "ActivationDiscreteRelu": "cnn2snn_ir.keras.activations",
+    "QuantizedActivation": "cnn2snn_ir.keras.activations",
+    "QuantizedReLU": "cnn2snn_ir.keras.activations",
+    "quantize": "cnn2snn_ir.keras.quantize",
+    "quantize_layer": "cnn2snn_ir.keras.quantize",
 }
+"""Public name ▶ the module that has it; those under `keras` need the extra of that name."""
 
 
 def __getattr__(name: str) -> Any:

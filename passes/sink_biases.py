@@ -14,7 +14,7 @@ Preconditions: the bias has no other user; for a sum, the proven ranges stay ins
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -76,7 +76,7 @@ class SinkBiases(Pass):
     def run(self, op: Op, context: PassContext) -> bool:
         assert isinstance(op, builtin.Module)
         rewriter = Rewriter()
-        rules: Sequence[Rule] = (bias_behind_max, bias_behind_sum(value_ranges(op)))
-        changed = rewrite(op.body, rules, rewriter)
+        changed = rewrite(op.body, [bias_behind_max], rewriter)
+        changed |= rewrite(op.body, [bias_behind_sum(value_ranges(op))], rewriter)
         context.absorb(self.name, rewriter)
         return changed

@@ -120,7 +120,41 @@ def input_scaling(scale: float | None, shift: float | None) -> tuple[float, floa
 def refuse_overwriting(model: Path, path: Path) -> None:
     """The output must not be the input."""
     if path.exists() and model.exists() and path.samefile(model):
-        raise fail("FILE-SAME", "the program would overwrite the model", where=str(path), help="choose another -o")
+        raise fail("FILE-SAME", "the output would overwrite the model", where=str(path), help="choose another -o")
+
+
+@app.command()
+def quantize(
+    model: Annotated[Path, typer.Option("--model", "-m", help="Keras model, float or quantized: .h5 or .keras.")],
+    weights: Annotated[
+        int, typer.Option("--weight_quantization", "-wq", help="Bits of weights: 2, 4 or 8; 0 leaves them in float.")
+    ] = 4,
+    activations: Annotated[
+        int, typer.Option("--activ_quantization", "-aq", help="Bits of activations: 1, 2 or 4; 0 leaves floats.")
+    ] = 4,
+    inputs: Annotated[
+        int, typer.Option("--input_weight_quantization", "-iq", help="Bits of weights of the first layer; -1: as -wq.")
+    ] = -1,
+    no_fold_bn: Annotated[
+        bool, typer.Option("--no-fold-BN", help="Do not fold batch normalization into the weights.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Model to write; by default with the bits in its name.")
+    ] = None,
+) -> None:
+    """Quantize a Keras model by the legacy API (deprecated)."""
+    from cnn2snn_ir.tools import keras_models
+    from cnn2snn_ir.tools.quantize import quantize, quantized_path
+
+    keras_models.deprecate("quantize", "quantize of QuantizeML (`pip install quantizeml`) for new models")
+    first = weights if inputs == -1 else inputs
+    path = output or quantized_path(model, first, weights, activations)
+    refuse_overwriting(model, path)
+    with console.progress(f"quantizing {model.name}"):
+        quantized, remarks = quantize(model, first, weights, activations, not no_fold_bn)
+        keras_models.save(quantized, path)
+    console.remark(remarks)
+    print(f"Model successfully quantized and saved as {path}.")
 
 
 @app.command()

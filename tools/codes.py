@@ -103,6 +103,76 @@ MODELS = {
     "KERAS-LINK": Meaning("the file points to another file; such links are not followed", "copy the data into it"),
 }
 
+QUANTIZATION = {
+    "QUANT-LIBRARY": Meaning("the quantization API needs TensorFlow and Keras 3", "pip install 'cnn2snn-ir[keras]'"),
+    "QUANT-BITS": Meaning("weights or activations cannot have so many bits", "take a number that is allowed"),
+    "QUANT-ARGUMENT": Meaning("a layer has an argument that it must not have", "leave the argument out"),
+    "QUANT-QUANTIZER": Meaning("a weight quantizer was expected", "give an instance of a quantizer class"),
+    "QUANT-LAYER": Meaning("the model has no such layer, or it cannot be quantized", "take one that is named"),
+    "QUANT-FLOAT": Meaning("a layer stays in float (a warning)", "use a class of layer that can be quantized"),
+    "QUANT-INPUT": Meaning("the layer does not take sparse or ragged tensors", "make the tensor dense"),
+    "QUANT-LOAD": Meaning("Keras cannot load the model", "save it with model.save(), as .h5 or .keras"),
+}
+
+TRANSFORMS = {
+    "TRANSFORM-MODEL": Meaning("only Sequential and functional Keras models have layers to see", "give one of them"),
+    "TRANSFORM-INPUT": Meaning("a Sequential model without an input shape", "begin it with keras.Input(shape)"),
+    "TRANSFORM-ENDS": Meaning("a model has one input and one output", "split the model"),
+    "TRANSFORM-RANK": Meaning("samples are vectors or images", "give the model such an input"),
+    "TRANSFORM-CALL": Meaning("a layer is called once and gives one tensor", "use a layer of its own for each place"),
+    "TRANSFORM-JOIN": Meaning(
+        "branches can be joined by concatenating the channels of two only", "concatenate pairs, or use QuantizeML"
+    ),
+    "TRANSFORM-BRANCH": Meaning("Akida 1 runs one layer after the other", "remove the branch, or use QuantizeML"),
+    "TRANSFORM-LAYOUT": Meaning("channels must be last", "build the model with channels_last"),
+    "TRANSFORM-DILATION": Meaning("dilated convolutions are not supported", "use dilation_rate=1"),
+    "TRANSFORM-GAMMA": Meaning(
+        "a gamma that is zero or negative stands in the way of folding",
+        "train with gamma_constraint=MinValueConstraint()",
+    ),
+    "TRANSFORM-AXIS": Meaning("a batch normalization must be over the channels", "use axis=-1"),
+    "TRANSFORM-QUANTIZER": Meaning(
+        "folding would change the integers of quantized weights", "fold first, or take a quantizer per axis"
+    ),
+    "TRANSFORM-IMAGE": Meaning("only models that take images can be reshaped", "give the model an image input"),
+    "TRANSFORM-SIZE": Meaning("the sides of an image are positive", "give sizes of 1 or more"),
+    "TRANSFORM-SHAPE": Meaning("a layer does not take an input of this shape", "choose another input size"),
+    "TRANSFORM-WEIGHTS": Meaning(
+        "weights do not fit the new input size", "end the model with global pooling instead of Flatten"
+    ),
+    "TRANSFORM-SEPARABLE": Meaning("only separable convolutions can be normalized", "leave out other layers"),
+}
+
+CALIBRATION = {
+    "CALIBRATE-SAMPLES": Meaning("the model does not take these samples", "give numbers of the shape of its input"),
+    "CALIBRATE-ARGUMENT": Meaning("an argument of a calibration cannot be", "give a number that is allowed"),
+    "CALIBRATE-LAYER": Meaning("only a quantized layer of the model can be looked at", "select one of those named"),
+    "CALIBRATE-FLOAT": Meaning("nothing in the model is quantized", "quantize it first"),
+    "CALIBRATE-QUANTIZER": Meaning("rounding is learned between multiples of a step", "use a linear quantizer"),
+}
+
+COMPATIBILITY = {
+    "COMPAT-LAYER": Meaning("Akida 1 does not have this layer", "use one of those named"),
+    "COMPAT-EMPTY": Meaning("no layer has weights, so there is nothing to convert", "convert the whole network"),
+    "COMPAT-FLOAT": Meaning("the model is quantized only in part", "quantize the layer, too"),
+    "COMPAT-OWN-ACTIVATION": Meaning("a layer has an activation of its own", "use a ReLU layer behind it"),
+    "COMPAT-WEIGHT-BITS": Meaning("weights have 2, 4 or 8 bits", "quantize the layer again"),
+    "COMPAT-SEPARABLE-BITS": Meaning("both kernels of a separable layer have as many bits", "quantize it again"),
+    "COMPAT-ACTIVATION-BITS": Meaning("activations have 1, 2 or 4 bits", "quantize the activation again"),
+    "COMPAT-INPUT": Meaning("images of 1 or 3 channels are read by a convolution", "begin with a QuantizedConv2D"),
+    "COMPAT-RESCALING": Meaning("only the input is rescaled, by a positive number", "put the Rescaling first"),
+    "COMPAT-DENSE": Meaning("a dense layer reads vectors", "put a Flatten before it"),
+    "COMPAT-ACTIVATION": Meaning("one activation stands between layers with weights", "add or remove an activation"),
+    "COMPAT-POOL": Meaning("pooling follows a convolution directly", "move the pooling"),
+    "COMPAT-POOL-PADDING": Meaning("pooling pads as its convolution does", "give both the same padding"),
+    "COMPAT-BATCHNORM": Meaning(
+        "the order of layers does not let a normalization be folded", "put it behind the neural layer and train again"
+    ),
+    "COMPAT-FLATTEN": Meaning("Flatten stands before a dense layer or at the end", "move it there"),
+    "COMPAT-RESHAPE": Meaning("Reshape may move dimensions of 1 only", "use Flatten before a dense layer"),
+    "COMPAT-HEAD": Meaning("what the host computes is last", "use ReLU between layers with weights"),
+}
+
 RUNNING = {
     "RUN-INPUT-SHAPE": Meaning("samples have another shape than the model's input", "see `cnn2snn summary`"),
     "RUN-INPUT-TYPE": Meaning("samples hold values that the input type does not", "scale or cast them"),
@@ -206,6 +276,10 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
     "Checks of a conversion": CHECKS,
     "Files": FILES,
     "Models": MODELS,
+    "Quantization with Keras": QUANTIZATION,
+    "Transforms of Keras models": TRANSFORMS,
+    "Calibration": CALIBRATION,
+    "Compatibility of legacy models": COMPATIBILITY,
     "Running": RUNNING,
     "The IR": IR,
     "IR text": TEXT,

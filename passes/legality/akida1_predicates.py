@@ -11,7 +11,7 @@ from cnn2snn_ir.dialects.qnn import BlockKind
 from cnn2snn_ir.ir import Op
 from cnn2snn_ir.ir.location import layers
 from cnn2snn_ir.ir.verify import place
-from cnn2snn_ir.passes.fuse_blocks import is_image
+from cnn2snn_ir.passes.fuse_blocks import is_image, is_output
 from cnn2snn_ir.passes.legality.akida2_predicates import CONVOLUTIONS, inside, kernel, unless
 from cnn2snn_ir.passes.legality.rule import named
 
@@ -87,18 +87,18 @@ def activation_type(op: qnn.Requantize | qnn.Shift) -> str:
 
 
 def alignment(op: qnn.Shift) -> str:
-    """A shift in front of a layer aligns channels of different fractional bits."""
-    feeds = any(isinstance(user, (*CONVOLUTIONS, qnn.Dense, qnn.Reshape)) for user in op.result.users)
-    return unless(not feeds, "channels of different fractional bits")
+    """A shift that does not end a layer aligns channels of different fractional bits."""
+    return unless(is_output(op), "channels of different fractional bits")
 
 
 def activated(block: qnn.Block) -> str:
     """Every layer but the last ends in a quantized activation."""
     if inside(block, qnn.Fire) is not None or block.kind in (BlockKind.QUANTIZER, BlockKind.DEQUANTIZER):
         return ""
-    readers = [user for user in block.results[0].users if isinstance(user, qnn.Block)]
-    inner = [user for user in readers if user.kind is not BlockKind.DEQUANTIZER]
-    return unless(not inner, f"potentials, read by {', '.join(user.layer for user in inner)}")
+    graphs = [user.graph for user in block.results[0].users if user.graph is not None]
+    readers = [graph.owner for graph in graphs if isinstance(graph.owner, qnn.Block)]
+    inner = [reader.layer for reader in readers if reader.kind is not BlockKind.DEQUANTIZER]
+    return unless(not inner, f"potentials, read by {', '.join(inner)}")
 
 
 # ---- blocks -----------------------------------------------------------------------------------------------------
@@ -228,9 +228,3 @@ def mapped_dense(block: qnn.Block) -> str:
     dense = inside(block, qnn.Dense)
     size = math.prod(dense.x.type.per_sample) if dense is not None else 0
     return unless(size <= 57334, f"{size} inputs")
-
-
-def separable_weights(block: qnn.Block) -> str:
-    conv = inside(block, qnn.DepthwiseConv2D)
-    bits = conv.weights.type.element.bits if conv is not None else 2
-    return unless(bits in (2, 4), f"{bits} bits")

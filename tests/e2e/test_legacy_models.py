@@ -54,7 +54,7 @@ def images():
 
 
 def expected(name):
-    with np.load(FIXTURES / "legacy" / f"{name}.expect.npz") as archive:
+    with np.load(FIXTURES / "legacy" / f"{name}.npz") as archive:
         return archive["logits"]
 
 

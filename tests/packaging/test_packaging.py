@@ -84,6 +84,17 @@ def test_imports_point_one_way(path):
             assert module.split(".")[1] == package.split(".")[1], f"{relative} imports {module}"
 
 
+def test_keras_stands_apart():
+    """What trains models and what compiles them meet in files: they share diagnostics, and only one imports Keras."""
+    for path, package in sources():
+        modules = set(imports(path))
+        if package.startswith("cnn2snn_ir.keras"):
+            ours = {m for m in modules if m.startswith("cnn2snn_ir") and not m.startswith("cnn2snn_ir.keras")}
+            assert ours <= {"cnn2snn_ir.diagnostics"}, path
+        else:
+            assert "keras" not in {m.partition(".")[0] for m in modules}, path
+
+
 def test_files_are_of_readable_size():
     for path, _ in sources():
         assert len(path.read_text().splitlines()) < 700, path
@@ -91,4 +102,10 @@ def test_files_are_of_readable_size():
 
 def test_no_proprietary_import():
     for path, _ in sources():
-        assert not {"akida", "tensorflow", "cnn2snn", "quantizeml"} & {m.partition(".")[0] for m in imports(path)}
+        assert not {"akida", "cnn2snn", "quantizeml"} & {m.partition(".")[0] for m in imports(path)}
+
+
+def test_only_the_quantization_api_imports_a_framework():
+    for path, package in sources():
+        if not f"{package}.".startswith("cnn2snn_ir.keras."):
+            assert not {"tensorflow", "keras"} & {m.partition(".")[0] for m in imports(path)}, path
