@@ -108,17 +108,19 @@ def compile_model(
     """Import, compile and validate; returns the module of the target and what the passes had to say."""
     from cnn2snn_ir.passes.base import PassContext
     from cnn2snn_ir.passes.instruments import Instrument, PassFaultError, VerifyEach, WholeTrial
+    from cnn2snn_ir.passes.legacy_input import as_scaling, ignored_scaling
     from cnn2snn_ir.passes.legality.tail import tail_diagnostics
     from cnn2snn_ir.passes.manager import PassManager
 
-    context = PassContext(samples=samples)
-    module = import_scaled(model, input_scaling, context)
+    scaling = as_scaling(input_scaling)
+    module = import_any(model)
     version = version_for(module, target)
-    pipeline = pipeline_for(module, version, legalize)
+    pipeline = pipeline_for(module, version, legalize, scaling)
     tail = Diagnostics(tail_diagnostics(module, allow_float_tail))
     if tail.errors:
         raise every_problem(module, pipeline, tail)
-    context.diagnostics.extend(tail)
+    tail.extend(ignored_scaling(module, scaling))
+    context = PassContext(tail, samples=samples)
     trial = WholeTrial(module) if validate else None
     instruments: list[Instrument] = [*([trial] if trial else []), VerifyEach()]
     if dump_ir is not None:
@@ -130,23 +132,11 @@ def compile_model(
     except PassFaultError:
         raise  # a bug of the compiler
     except CompileError as error:
-        again = import_scaled(model, input_scaling, PassContext())
-        raise every_problem(again, pipeline, Diagnostics(error.diagnostics)) from None
+        raise every_problem(import_any(model), pipeline, Diagnostics(error.diagnostics)) from None
     if trial is not None:
         trial.check(module, PIPELINES[version])
     module.annotations["pipeline"] = str(pipeline)
     return module, context
-
-
-def import_scaled(
-    model: str | os.PathLike[str] | Saveable, input_scaling: tuple[float, float] | None, context: PassContext
-) -> Module:
-    """Import a model that reads integers."""
-    from cnn2snn_ir.passes.legacy_input import scale_input
-
-    module = import_any(model)
-    scale_input(module, input_scaling, context)
-    return module
 
 
 def version_for(module: Module, target: AkidaVersion | str | None) -> AkidaVersion:
@@ -162,8 +152,10 @@ def version_for(module: Module, target: AkidaVersion | str | None) -> AkidaVersi
     return AkidaVersion.v1
 
 
-def pipeline_for(module: Module, version: AkidaVersion, legalize: bool = True) -> Pipeline:
-    """From the module as imported to a program."""
+def pipeline_for(
+    module: Module, version: AkidaVersion, legalize: bool = True, scaling: tuple[float, float] | None = None
+) -> Pipeline:
+    """From the module as imported to a program; `scaling` is that of a legacy model's input."""
     from cnn2snn_ir.passes.legacy_input import is_legacy
     from cnn2snn_ir.passes.pipeline import Pipeline
     from cnn2snn_ir.passes.registry import find_pipeline
@@ -173,7 +165,7 @@ def pipeline_for(module: Module, version: AkidaVersion, legalize: bool = True) -
     if is_legacy(module):
         from cnn2snn_ir.passes.legacy_pipeline import legacy_to_qnn  # most models have no use for it
 
-        return Pipeline(pipeline.anchor, (*legacy_to_qnn().items, *pipeline.items))
+        return Pipeline(pipeline.anchor, (*legacy_to_qnn(scaling).items, *pipeline.items))
     return pipeline
 
 

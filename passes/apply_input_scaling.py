@@ -74,7 +74,7 @@ class ApplyInputScaling(Pass):
     def relation(self, rescaling: nn.Rescaling | None) -> tuple[float, float]:
         """Scale and shift from the reals that the first layer reads to integers."""
         if rescaling is None:
-            return 1.0 if self.scale is None else self.scale, self.shift or 0.0
+            return 1.0 if self.scale is None else float(self.scale), float(self.shift or 0.0)
         return sharp(1 / rescaling.scale), sharp(-rescaling.offset / rescaling.scale)
 
     def problems(self, source: Input, rescaling: nn.Rescaling | None) -> Iterator[Diagnostic]:

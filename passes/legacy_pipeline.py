@@ -14,12 +14,12 @@ from cnn2snn_ir.passes.swap_activation_pooling import SwapActivationPooling
 from cnn2snn_ir.passes.swap_pooling_batchnorm import SwapPoolingBatchnorm
 
 
-def legacy_to_qnn() -> Pipeline:
-    """From an imported `nn` module to integers."""
+def legacy_to_qnn(scaling: tuple[float, float] | None = None) -> Pipeline:
+    """From an imported `nn` module to integers; `scaling` is scale and shift of the input, if no layer says them."""
     return Pipeline(
         MODULE,
         (
-            ApplyInputScaling(),
+            ApplyInputScaling(*(scaling or ())),
             RemoveTrainingOps(),
             SwapActivationPooling(),
             SwapPoolingBatchnorm(),

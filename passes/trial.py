@@ -22,7 +22,7 @@ from cnn2snn_ir.dialects import qnn
 from cnn2snn_ir.dialects.builtin import Input, Module
 from cnn2snn_ir.dialects.hardware import QuantizerLayer
 from cnn2snn_ir.ir import AttrValue, ElementType, Op, Tensor
-from cnn2snn_ir.passes.base import Contract
+from cnn2snn_ir.passes.base import Contract, Pass
 from cnn2snn_ir.reference import run as interpret
 
 Array = npt.NDArray[Any]
@@ -57,6 +57,7 @@ class Trial(NamedTuple):
     memory: dict[str, Array]
     names: tuple[str, ...]
     """What each sample is."""
+    seed: int = 0
 
     @classmethod
     def of(cls, module: Module, count: int, *, adversarial: bool = True, seed: int = 0) -> Trial:
@@ -70,7 +71,14 @@ class Trial(NamedTuple):
             op.sym_name: draw.integers(op.element, streams * math.prod(op.shape)).reshape(streams, *op.shape)
             for op in module.states
         }
-        return cls(inputs, memory, names)
+        return cls(inputs, memory, names, seed)
+
+    def anew(self, module: Module, original: Module, pass_: Pass) -> tuple[Trial, Results]:
+        """Samples for what `module` reads after a pass that changed it, and what `original` gave for the same."""
+        count = len(self.names) - (len(ADVERSARIAL) if ADVERSARIAL[0] in self.names else 0)
+        trial = Trial.of(module, count, adversarial=ADVERSARIAL[0] in self.names, seed=self.seed)
+        inputs = {name: pass_.inputs_before(array) for name, array in trial.inputs.items()}
+        return trial, trial._replace(inputs=inputs).run(original)
 
     def run(self, module: Module, given: Mapping[str, Array] | None = None) -> Results:
         """Run `module` with the reference semantics; raises `CompileError` if it cannot be run.

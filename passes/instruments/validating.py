@@ -30,15 +30,9 @@ class ValidateEach(Instrument):
         assert self._trial is not None
         assert self._known is not None
         if run.changed and self._original is not None:
-            self._try_anew(run, self._original)
+            self._trial, self._known = self._trial.anew(run.module, self._original, run.pass_)
         found = self._trial.again(run.module, self._known, run.pass_.contract)
         fault = next(self._trial.compare(self._known, found, run.pass_.contract, str(run)), None)
         if fault is not None:
             raise PassFaultError(fault, f"the results after {run} are not those before it")
         self._known = self._trial.run(run.module) if run.pass_.contract.stated else found
-
-    def _try_anew(self, run: PassRun, original: Module) -> None:
-        """Samples for what the module reads now, and the results that it gave before for what they stand for."""
-        self._trial = Trial.of(run.module, self.count, seed=self.seed)
-        inputs = {name: run.pass_.inputs_before(array) for name, array in self._trial.inputs.items()}
-        self._known = self._trial._replace(inputs=inputs).run(original)
