@@ -7,6 +7,7 @@ and the runtime.
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -36,6 +37,7 @@ class Saveable(Protocol):
 def convert(
     model: str | os.PathLike[str] | Saveable,
     file_path: str | os.PathLike[str] | None = None,
+    input_scaling: tuple[float, float] | None = None,
     *,
     target: AkidaVersion | str | None = None,
     dump_ir: str | os.PathLike[str] | None = None,
@@ -49,7 +51,9 @@ def convert(
     Args:
         model: a `.h5` or `.keras` file, or a live Keras model (it is saved to a temporary file first).
         file_path: also write the program here; without a suffix it gets `.fbz`, and a folder gets the model's name.
-        target: the Akida generation; by default the one of `get_akida_version()`.
+        input_scaling: (scale, shift) of the integers `scale · x + shift` that the program reads, where the model reads
+            x; for models quantized by the legacy API that have no Rescaling layer.
+        target: the Akida generation; by default the one of `get_akida_version()`, and v1 for legacy models.
         dump_ir: a folder for the IR after every pass.
         allow_float_tail: let the host compute float layers with weights (Dense, …) behind the last integer.
         legalize: rewrite what the target has no layer for, where that is exact, instead of refusing it.
@@ -64,8 +68,9 @@ def convert(
     """
     from cnn2snn_ir.runtime.model import Model
 
-    module, _ = compile_model(
+    module, context = compile_model(
         model,
+        input_scaling=input_scaling,
         target=target,
         dump_ir=dump_ir,
         allow_float_tail=allow_float_tail,
@@ -73,6 +78,9 @@ def convert(
         validate=validate,
         samples=samples,
     )
+    for ignored in context.diagnostics:
+        if ignored.code == "INPUT-SCALING":
+            warnings.warn(ignored.message, stacklevel=2)
     program = Model(module)
     if file_path is not None:
         program.save(program_path(file_path, module.sym_name))
@@ -89,6 +97,7 @@ def load(path: str | os.PathLike[str]) -> Model:
 def compile_model(
     model: str | os.PathLike[str] | Saveable,
     *,
+    input_scaling: tuple[float, float] | None = None,
     target: AkidaVersion | str | None = None,
     dump_ir: str | os.PathLike[str] | None = None,
     allow_float_tail: bool = False,
@@ -99,24 +108,25 @@ def compile_model(
     """Import, compile and validate; returns the module of the target and what the passes had to say."""
     from cnn2snn_ir.passes.base import PassContext
     from cnn2snn_ir.passes.instruments import Instrument, PassFaultError, VerifyEach, WholeTrial
+    from cnn2snn_ir.passes.legacy_input import as_scaling, ignored_scaling
     from cnn2snn_ir.passes.legality.tail import tail_diagnostics
     from cnn2snn_ir.passes.manager import PassManager
-    from cnn2snn_ir.passes.registry import find_pipeline
 
-    version = get_akida_version() if target is None else parse_version(target, "target")
-    pipeline = find_pipeline(PIPELINES[version], legalize=legalize)
-    assert not isinstance(pipeline, str)
+    scaling = as_scaling(input_scaling)
     module = import_any(model)
+    version = version_for(module, target)
+    pipeline = pipeline_for(module, version, legalize, scaling)
     tail = Diagnostics(tail_diagnostics(module, allow_float_tail))
     if tail.errors:
         raise every_problem(module, pipeline, tail)
+    tail.extend(ignored_scaling(module, scaling))
+    context = PassContext(tail, samples=samples)
     trial = WholeTrial(module) if validate else None
     instruments: list[Instrument] = [*([trial] if trial else []), VerifyEach()]
     if dump_ir is not None:
         from cnn2snn_ir.passes.instruments import DumpTree
 
         instruments.insert(0, DumpTree(Path(dump_ir)))
-    context = PassContext(tail, samples=samples)
     try:
         PassManager(pipeline, instruments).run(module, context)
     except PassFaultError:
@@ -127,6 +137,36 @@ def compile_model(
         trial.check(module, PIPELINES[version])
     module.annotations["pipeline"] = str(pipeline)
     return module, context
+
+
+def version_for(module: Module, target: AkidaVersion | str | None) -> AkidaVersion:
+    """The generation to compile for; legacy models are for Akida 1, whatever the default."""
+    from cnn2snn_ir.passes.legacy_input import is_legacy
+
+    wanted = None if target is None else parse_version(target, "target")
+    if not is_legacy(module):
+        return wanted or get_akida_version()
+    if wanted not in (None, AkidaVersion.v1):
+        message = "models quantized by the legacy API run on Akida 1 only"
+        raise fail("TARGET", message, where=module.sym_name, found=str(wanted), allowed="v1")
+    return AkidaVersion.v1
+
+
+def pipeline_for(
+    module: Module, version: AkidaVersion, legalize: bool = True, scaling: tuple[float, float] | None = None
+) -> Pipeline:
+    """From the module as imported to a program; `scaling` is that of a legacy model's input."""
+    from cnn2snn_ir.passes.legacy_input import is_legacy
+    from cnn2snn_ir.passes.pipeline import Pipeline
+    from cnn2snn_ir.passes.registry import find_pipeline
+
+    pipeline = find_pipeline(PIPELINES[version], legalize=legalize)
+    assert not isinstance(pipeline, str)
+    if is_legacy(module):
+        from cnn2snn_ir.passes.legacy_pipeline import legacy_to_qnn  # most models have no use for it
+
+        return Pipeline(pipeline.anchor, (*legacy_to_qnn(scaling).items, *pipeline.items))
+    return pipeline
 
 
 def every_problem(module: Module, pipeline: Pipeline, found: Diagnostics) -> CompileError:

@@ -36,19 +36,26 @@ Array = npt.NDArray[Any]
 
 
 class Contract(NamedTuple):
-    """How far results may move: `exact`, at most so many steps of the last bit, or as the pass states op by op."""
+    """How far results may move: `exact`, so many steps of the last bit, so far in proportion, or as the pass states."""
 
-    max_lsb: int = 0
+    max_lsb: float = 0
+    """Steps of an integer; of a float, the real distance of two of the integers that it was made of."""
     stated: bool = False
     """Each op's `off_by`, one number a channel, bounds what its result moves by when its operands do not move."""
+    relative: float = 0
+    """Of reals, as a part of the largest magnitude in the tensor."""
 
     def __str__(self) -> str:
         if self.stated:
             return "as stated"
-        return "exact" if self.max_lsb == 0 else f"max-lsb({self.max_lsb})"
+        parts = [f"max-lsb({self.max_lsb:g})"] if self.max_lsb else []
+        parts += [f"relative({self.relative:g})"] if self.relative else []
+        return ", ".join(parts) or "exact"
 
 
 EXACT = Contract()
+REAL = Contract(relative=1e-6)
+"""For rewrites that are exact in real numbers: float64 may round on other ways to the same result."""
 STATED = Contract(stated=True)
 
 
@@ -88,10 +95,16 @@ class Pass:
     requires: ClassVar[Level | None] = None
     ensures: ClassVar[Level | None] = None
     """The levels that the module is at before and after the pass; checked by the manager."""
+    changes_inputs: ClassVar[bool] = False
+    """True if the module reads something else after the pass; see `inputs_before`."""
 
     def run(self, op: Op, context: PassContext) -> bool:
         """Do it; True if anything changed.  Raises `CompileError` for a user's problem."""
         raise TypeError(f"{self.name} does not say what it does")
+
+    def inputs_before(self, inputs: Array) -> Array:
+        """What the module would have read before the pass, for what it reads now; for passes that change inputs."""
+        raise TypeError(f"{self.name} does not say what the module read before it")
 
 
 @dataclass(frozen=True)

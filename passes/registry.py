@@ -46,6 +46,14 @@ PASSES = {
     "synthesize-thresholds": "cnn2snn_ir.passes.synthesize_thresholds:SynthesizeThresholds",
     "convert-to-akida1": "cnn2snn_ir.passes.convert_to_akida1:ConvertToAkida1",
     "convert-to-akida2": "cnn2snn_ir.passes.convert_to_akida2:ConvertToAkida2",
+    "apply-input-scaling": "cnn2snn_ir.passes.apply_input_scaling:ApplyInputScaling",
+    "remove-training-ops": "cnn2snn_ir.passes.remove_training_ops:RemoveTrainingOps",
+    "swap-activation-pooling": "cnn2snn_ir.passes.swap_activation_pooling:SwapActivationPooling",
+    "swap-pooling-batchnorm": "cnn2snn_ir.passes.swap_pooling_batchnorm:SwapPoolingBatchnorm",
+    "fold-batchnorm": "cnn2snn_ir.passes.fold_batchnorm:FoldBatchnorm",
+    "fold-unit-reshapes": "cnn2snn_ir.passes.fold_unit_reshapes:FoldUnitReshapes",
+    "check-legacy": "cnn2snn_ir.passes.legality.check_legacy:CheckLegacy",
+    "fold-quantized-activations": "cnn2snn_ir.passes.fold_quantized_activations:FoldQuantizedActivations",
 }
 """Name ▶ `module:class`."""
 
@@ -53,6 +61,7 @@ PIPELINES: dict[str, str] = {
     "akida1-default": "cnn2snn_ir.passes.default_pipelines:akida1_default",
     "akida2-default": "cnn2snn_ir.passes.default_pipelines:akida2_default",
     "akida2-legalize": "cnn2snn_ir.passes.default_pipelines:akida2_legalize",
+    "legacy-to-qnn": "cnn2snn_ir.passes.legacy_pipeline:legacy_to_qnn",
 }
 """Name ▶ `module:function` that builds the pipeline, or its text; a text may name others."""
 

@@ -1,8 +1,9 @@
 """Trial runs: a module before and after it is rewritten, on the same inputs, compared under a contract.
 
 Outputs and memory are compared, and every value that keeps its name and its size; shapes may differ by dimensions
-of 1, as vectors become maps.  Floats are compared for equality under an exact contract; under `max-lsb(k)` they are
-left to the integers that they come from.
+of 1, as vectors become maps.  A real value that became an integer is compared with what that stands for, if its
+annotations (`scale`, `frac_bits`) tell.  Floats are compared for equality under an exact contract; under `max-lsb(k)`
+those that integers were just made into, in steps of these integers, and others are left to where they come from.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from cnn2snn_ir.diagnostics import Diagnostic
 from cnn2snn_ir.dialects import qnn
 from cnn2snn_ir.dialects.builtin import Input, Module
 from cnn2snn_ir.dialects.hardware import QuantizerLayer
-from cnn2snn_ir.ir import ElementType, Op
-from cnn2snn_ir.passes.base import Contract
+from cnn2snn_ir.ir import AttrValue, ElementType, Op, Tensor
+from cnn2snn_ir.passes.base import Contract, Pass
 from cnn2snn_ir.reference import run as interpret
 
 Array = npt.NDArray[Any]
@@ -44,6 +45,9 @@ class Results(NamedTuple):
     """What ops state about their results, by name: how far they may be off, one number a channel."""
     outputs: tuple[Array, ...]
     memory: dict[str, Array]
+    units: dict[str, Array]
+    """The real distance of two neighbouring integers, by the names of values that are such or were made of such."""
+    output_units: tuple[Array | None, ...]
 
 
 class Trial(NamedTuple):
@@ -53,6 +57,7 @@ class Trial(NamedTuple):
     memory: dict[str, Array]
     names: tuple[str, ...]
     """What each sample is."""
+    seed: int = 0
 
     @classmethod
     def of(cls, module: Module, count: int, *, adversarial: bool = True, seed: int = 0) -> Trial:
@@ -66,7 +71,14 @@ class Trial(NamedTuple):
             op.sym_name: draw.integers(op.element, streams * math.prod(op.shape)).reshape(streams, *op.shape)
             for op in module.states
         }
-        return cls(inputs, memory, names)
+        return cls(inputs, memory, names, seed)
+
+    def anew(self, module: Module, original: Module, pass_: Pass) -> tuple[Trial, Results]:
+        """Samples for what `module` reads after a pass that changed it, and what `original` gave for the same."""
+        count = len(self.names) - (len(ADVERSARIAL) if ADVERSARIAL[0] in self.names else 0)
+        trial = Trial.of(module, count, adversarial=ADVERSARIAL[0] in self.names, seed=self.seed)
+        inputs = {name: pass_.inputs_before(array) for name, array in trial.inputs.items()}
+        return trial, trial._replace(inputs=inputs).run(original)
 
     def run(self, module: Module, given: Mapping[str, Array] | None = None) -> Results:
         """Run `module` with the reference semantics; raises `CompileError` if it cannot be run.
@@ -75,11 +87,14 @@ class Trial(NamedTuple):
         """
         values: dict[str, Array] = {}
         off_by: dict[str, tuple[int, ...]] = {}
+        units: dict[str, Array] = {}
 
         def observe(op: Op, array: Array) -> Array | None:
             if (name := op.results[0].name) is None:
                 return None
             values[name] = array
+            if (distance := unit(op)) is not None:
+                units[name] = distance
             if isinstance(stated := op.annotations.get("off_by"), tuple):
                 off_by[name] = stated  # type: ignore[assignment]
             other = (given or {}).get(name)
@@ -88,7 +103,8 @@ class Trial(NamedTuple):
 
         memory = dict(self.memory)
         outputs = interpret(module, self.inputs, observe, memory)
-        return Results(values, off_by, outputs, memory)
+        output_units = tuple(unit(value.owner) for value in module.outputs)
+        return Results(values, off_by, outputs, memory, units, output_units)
 
     def again(self, module: Module, before: Results, contract: Contract) -> Results:
         """The results after a pass: where it states what each op may be off by, each op reads what it read before."""
@@ -98,8 +114,10 @@ class Trial(NamedTuple):
         """The values, then memory and outputs, that moved further than the contract allows; a diagnostic for each."""
         for name, array in after.values.items():
             old = before.values.get(name)
-            if old is not None and (old.size, old.dtype) == (array.size, array.dtype):
-                yield from self._differences(old, array, contract, f"%{name}", where, after.off_by.get(name, ()))
+            distance = after.units.get(name)
+            if old is not None and old.size == array.size and comparable(old, array, distance):
+                stated = after.off_by.get(name, ())
+                yield from self._differences(old, array, contract, f"%{name}", where, stated, distance)
         if before.memory.keys() != after.memory.keys():
             names = [", ".join(sorted(r.memory)) or "nothing" for r in (after, before)]
             yield Diagnostic("PASS-VALIDATE", "the module remembers something else", where, names[0], names[1])
@@ -110,15 +128,25 @@ class Trial(NamedTuple):
             shapes = [str([a.shape[1:] for a in r.outputs]) for r in (after, before)]
             yield Diagnostic("PASS-VALIDATE", "the outputs have other sizes", where, found=shapes[0], allowed=shapes[1])
             return
-        for index, (old, array) in enumerate(zip(before.outputs, after.outputs, strict=True)):
-            yield from self._differences(old, array, contract, f"output {index}", where)
+        pairs = zip(before.outputs, after.outputs, after.output_units, strict=True)
+        for index, (old, array, distance) in enumerate(pairs):
+            yield from self._differences(old, array, contract, f"output {index}", where, (), distance)
 
     def _differences(
-        self, old: Array, new: Array, contract: Contract, what: str, where: str, stated: tuple[int, ...] = ()
+        self,
+        old: Array,
+        new: Array,
+        contract: Contract,
+        what: str,
+        where: str,
+        stated: tuple[int, ...] = (),
+        distance: Array | None = None,
     ) -> Iterator[Diagnostic]:
         """A diagnostic for the first element that moved too far, with how many others did."""
         old = old.reshape(new.shape)
-        far = too_far(old, new, contract, stated)
+        if old.dtype.kind == "f" and new.dtype.kind != "f" and distance is not None:
+            new = new * distance
+        far = too_far(old, new, contract, stated, distance)
         if not far.any():
             return
         sample, *index = (int(i) for i in np.argwhere(far)[0])
@@ -146,16 +174,47 @@ def squeezed(array: Array) -> list[int]:
     return [d for d in array.shape[1:] if d != 1]
 
 
-def too_far(old: Array, new: Array, contract: Contract, stated: tuple[int, ...] = ()) -> npt.NDArray[np.bool_]:
+def unit(op: Op) -> Array | None:
+    """The real distance of two neighbouring integers, of a result that is one or was just made of one; if known."""
+    scale: AttrValue
+    frac_bits: AttrValue
+    if isinstance(op, qnn.Dequantize):
+        scale, frac_bits = op.scale, op.frac_bits
+    elif not op.results[0].type.element.is_float:
+        scale, frac_bits = (op.annotations.get(key) for key in ("scale", "frac_bits"))
+    else:
+        return None
+    if not isinstance(frac_bits, Tensor) or not isinstance(scale, Tensor | None):
+        return None
+    factor = 1.0 if scale is None else scale.array.astype(np.float64)
+    found: Array = np.ldexp(factor, -frac_bits.int64.astype(np.int32))
+    return found
+
+
+def comparable(old: Array, new: Array, distance: Array | None) -> bool:
+    """True for values of one kind, and for a real that became an integer with a known meaning."""
+    return old.dtype.kind == new.dtype.kind or (old.dtype.kind == "f" and distance is not None)
+
+
+def too_far(
+    old: Array, new: Array, contract: Contract, stated: tuple[int, ...] = (), distance: Array | None = None
+) -> npt.NDArray[np.bool_]:
     """Where elements moved further than the contract allows; one NaN is as good as another.
 
-    `stated` is how far the op itself says that they may move, one number a channel, if that is the contract.
+    `stated` is how far the op itself says that they may move, one number a channel, if that is the contract;
+    `distance` the real size of a step.
     """
-    if old.dtype.kind == "f" or new.dtype.kind == "f":
-        return np.zeros(old.shape, bool) if contract.max_lsb else ~((old == new) | (np.isnan(old) & np.isnan(new)))
-    allowed = np.array(stated) if contract.stated and stated else contract.max_lsb
-    far: npt.NDArray[np.bool_] = np.abs(new - old) > allowed
-    return far
+    if old.dtype.kind != "f" and new.dtype.kind != "f":
+        allowed = np.array(stated) if contract.stated and stated else contract.max_lsb
+        moved: npt.NDArray[np.bool_] = np.abs(new - old) > allowed
+        return moved
+    if contract.max_lsb and distance is None:
+        return np.zeros(old.shape, bool)
+    same: npt.NDArray[np.bool_] = (old == new) | (np.isnan(old) & np.isnan(new))
+    if contract.max_lsb or contract.relative:
+        steps = 0.0 if distance is None else contract.max_lsb * distance
+        same |= np.abs(new - old) <= steps + contract.relative * np.abs(old).max(initial=0.0)
+    return ~same
 
 
 class Draw:

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnn2snn_ir.api import PIPELINES
+from cnn2snn_ir.api import pipeline_for
 from cnn2snn_ir.diagnostics import CompileError, Diagnostic, Diagnostics, Severity
 from cnn2snn_ir.dialects.builtin import Module
 from cnn2snn_ir.frontends import KERAS_SUFFIXES, load_model
+from cnn2snn_ir.passes.legacy_input import is_legacy
 from cnn2snn_ir.passes.legality.survey import Holes, survey, survey_part
 from cnn2snn_ir.passes.legality.tail import host_layers, tail_diagnostics
-from cnn2snn_ir.passes.registry import find_pipeline
 from cnn2snn_ir.version import __version__
-from cnn2snn_ir.versions import AkidaVersion
+from cnn2snn_ir.versions import AkidaVersion, get_akida_version
 
 SCHEMA_VERSION = 1
 """Of the JSON report; docs/check.schema.json describes it."""
@@ -77,15 +77,15 @@ class Report:
 
 def check(
     path: Path,
-    targets: Sequence[AkidaVersion],
+    targets: Sequence[AkidaVersion] = (),
     device: str | None = None,
     allow_float_tail: bool = False,
     legalize: bool = True,
 ) -> Report:
-    """Look at the model for each target; the options are those of `convert`."""
+    """Look at the model for each target, by default that of `convert`; the options are those of `convert`."""
     imported = import_all(path)
     verdicts = []
-    for target in dict.fromkeys(targets):
+    for target in dict.fromkeys(targets or [default_target(imported.module)]):
         found = Diagnostics(no_device(device))
         found.extend(judge(imported, target, allow_float_tail, legalize))
         verdicts.append(Verdict(target, found))
@@ -111,15 +111,23 @@ def import_all(path: Path) -> Imported:
     return Imported(partial.module, found, Holes(partial.broken, partial.guessed))
 
 
+def default_target(module: Module | None) -> AkidaVersion:
+    """The generation that `convert` compiles for when nobody says."""
+    return AkidaVersion.v1 if module is not None and is_legacy(module) else get_akida_version()
+
+
 def judge(imported: Imported, target: AkidaVersion, allow_float_tail: bool, legalize: bool) -> Iterator[Diagnostic]:
     """Everything that one target finds."""
     yield from imported.found
     if imported.module is None:
         return
     module = imported.module.clone()
+    if is_legacy(module) and target is not AkidaVersion.v1:
+        message = "models quantized by the legacy API run on Akida 1 only"
+        yield Diagnostic("TARGET", message, module.sym_name, str(target), "v1")
+        return
     yield from tail_diagnostics(module, allow_float_tail)
-    pipeline = find_pipeline(PIPELINES[target], legalize=legalize)
-    assert not isinstance(pipeline, str)
+    pipeline = pipeline_for(module, target, legalize)
     if imported.found.errors:
         yield from survey_part(module, pipeline, imported.holes)
     else:

@@ -63,6 +63,12 @@ def convert(
         typer.Option("--target", help="Akida generation; by default CNN2SNN_TARGET_AKIDA_VERSION, else v2."),
     ] = None,
     dump_ir: Annotated[Path | None, typer.Option("--dump-ir", help="Folder for the IR after every pass.")] = None,
+    scale: Annotated[
+        float | None, typer.Option("--scale", "-sc", help="Deprecated: integers a unit of a legacy model's input.")
+    ] = None,
+    shift: Annotated[
+        float | None, typer.Option("--shift", "-sh", help="Deprecated: the integer of a legacy model's input 0.")
+    ] = None,
     samples: Annotated[
         Path | None,
         typer.Option("--samples", help="Typical inputs (.npz, .npy): Akida 1 gets their common levels right."),
@@ -80,9 +86,11 @@ def convert(
 
     path = model.with_suffix(".fbz") if output is None else program_path(output, model.stem)
     refuse_overwriting(model, path)
+    scaling = input_scaling(scale, shift)
     with console.progress(f"converting {model.name}"):
         module, context = compile_model(
             model,
+            input_scaling=scaling,
             target=target,
             dump_ir=dump_ir,
             allow_float_tail=allow_float_tail,
@@ -96,6 +104,17 @@ def convert(
         if done.code == LEGALIZED:
             print(f"note: {done.message}", file=sys.stderr)
     print(f"Model successfully converted and saved as {path}.")
+
+
+def input_scaling(scale: float | None, shift: float | None) -> tuple[float, float] | None:
+    """The deprecated options as `convert` takes them."""
+    if scale is None and shift is None:
+        return None
+    if scale is None or shift is None:
+        raise typer.BadParameter("--scale and --shift go together", param_hint="--scale")
+    layer = f"Rescaling(scale={1 / scale:g}, offset={(0 - shift) / scale:g})" if scale else "Rescaling"
+    print(f"note: --scale and --shift are deprecated; put a {layer} layer at the model's input", file=sys.stderr)
+    return scale, shift
 
 
 def refuse_overwriting(model: Path, path: Path) -> None:
@@ -254,11 +273,9 @@ def check(
 ) -> None:
     """List every problem that a model has with a target; exit code 0 if it can be converted, 1 if not."""
     from cnn2snn_ir.tools.check import check, render, to_json
-    from cnn2snn_ir.versions import get_akida_version
 
     with console.progress(f"checking {model.name}"):
-        targets = target or [get_akida_version()]
-        report = check(model, targets, device, allow_float_tail, legalize=not no_legalize)
+        report = check(model, target or (), device, allow_float_tail, legalize=not no_legalize)
     print(to_json(report) if json else render(report))
     raise typer.Exit(0 if report.convertible else 1)
 

@@ -35,6 +35,13 @@ CHECKS = {
         "the compiler rewrote a layer that the target does not have, exactly (a remark)",
         "nothing needs to be done; --no-legalize refuses instead",
     ),
+    "INPUT-SCALING": Meaning(
+        "the scale and shift of the input make no sense, or come twice, or are for another kind of model",
+        "scale the input of a legacy model with one Rescaling layer",
+    ),
+    "LEG-RANGE": Meaning(
+        "the sums of a layer do not fit the accumulator of Akida 1", "use fewer inputs, fewer bits, or a smaller bias"
+    ),
     "AK1-LEVEL-01": Meaning(
         "some potentials reach a neighbouring level, because two registers cannot put every level right (a remark)",
         "nothing; typical samples (--samples) have the common potentials right",
@@ -75,7 +82,12 @@ FILES = {
 
 MODELS = {
     "KERAS-FLOAT": Meaning("the model is not quantized", "quantize it with quantizeml first"),
-    "KERAS-LEGACY": Meaning("the model was quantized by the old cnn2snn.quantize", "quantize the float model again"),
+    "KERAS-MIXED": Meaning(
+        "the model has layers of QuantizeML and of the legacy API", "quantize the whole float model with QuantizeML"
+    ),
+    "KERAS-BRANCH": Meaning(
+        "a legacy model is one straight line of layers, and this layer is not in it", "quantize it with QuantizeML"
+    ),
     "KERAS-LAYER": Meaning("a layer, or one of its settings, is not supported", "see docs/supported_ops.md"),
     "KERAS-FLOAT-LAYER": Meaning(
         "a float layer that the host does not compute", "quantize it, or end the model before it"

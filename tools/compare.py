@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from cnn2snn_ir.api import PIPELINES
+from cnn2snn_ir.api import pipeline_for, version_for
 from cnn2snn_ir.diagnostics import fail
 from cnn2snn_ir.dialects.builtin import Module
 from cnn2snn_ir.dialects.levels import Level as Stage
 from cnn2snn_ir.dialects.levels import verify_level
+from cnn2snn_ir.passes.fold_quantized_activations import FoldQuantizedActivations
+from cnn2snn_ir.passes.legacy_input import is_legacy
 from cnn2snn_ir.passes.manager import PassManager
 from cnn2snn_ir.passes.pipeline import Pipeline, parse_pipeline
 from cnn2snn_ir.runtime.comparison import (
@@ -26,7 +28,6 @@ from cnn2snn_ir.runtime.comparison import (
 from cnn2snn_ir.runtime.model import Model, table
 from cnn2snn_ir.tools.loading import sources
 from cnn2snn_ir.tools.samples import read_samples
-from cnn2snn_ir.versions import get_akida_version
 
 SCHEMA_VERSION = 1
 """Of the JSON report."""
@@ -43,23 +44,34 @@ def compare(model: Path, program: Path, inputs: Path, count: int | None, as_kera
 
 
 def levels_of(path: Path, program: Module, as_keras: bool) -> list[Level]:
-    """The model as imported, and what this compiler makes of it as it made the program."""
+    """The model as imported, a legacy one as integers, and what this compiler makes of it as it made the program."""
     (source,) = sources(str(path))
     module = source.load()
     if any(verify_level(module, Stage.QNN)):
         return [reference_level("compiled", module)]  # a program or a dump of one
-    pipeline = pipeline_of(program)
+    pipeline = pipeline_of(program, module)
+    name = "imported"
+    if is_legacy(module):  # its values are reals, and a program has integers
+        name, front = "integers", to_integers(pipeline)
+        PassManager(front).run(module)
+        pipeline = Pipeline(pipeline.anchor, pipeline.items[len(front.items) :])
     imported = module.clone()
     PassManager(pipeline).run(module)
-    return [reference_level("imported", imported, as_keras=as_keras), reference_level("compiled", module)]
+    return [reference_level(name, imported, as_keras=as_keras), reference_level("compiled", module)]
 
 
-def pipeline_of(program: Module) -> Pipeline:
+def pipeline_of(program: Module, model: Module) -> Pipeline:
     """The pipeline that made the program, or the one that would now."""
     told = program.annotations.get("pipeline")
     if isinstance(told, str):
         return parse_pipeline(told, "the program's pipeline")
-    return parse_pipeline(PIPELINES[get_akida_version()])
+    return pipeline_for(model, version_for(model, None))
+
+
+def to_integers(pipeline: Pipeline) -> Pipeline:
+    """The part of a pipeline that turns the reals of a legacy model into integers."""
+    ends = (i for i, item in enumerate(pipeline.items, 1) if isinstance(item, FoldQuantizedActivations))
+    return Pipeline(pipeline.anchor, pipeline.items[: next(ends, 0)])
 
 
 def samples(path: Path, count: int | None, program: Module) -> Array:

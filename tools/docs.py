@@ -18,7 +18,7 @@ from cnn2snn_ir.dialects import DIALECTS, ops_of
 from cnn2snn_ir.files import atomic_write
 from cnn2snn_ir.ir import Field, Op, Role
 from cnn2snn_ir.ir.fields import kind_name
-from cnn2snn_ir.passes.legality.check import TABLES
+from cnn2snn_ir.passes.legality.tables import RULES_OF
 from cnn2snn_ir.passes.options import Option, options_of
 from cnn2snn_ir.passes.pipeline import parse_pipeline
 from cnn2snn_ir.passes.registry import PASSES, PIPELINES, find_pass
@@ -114,7 +114,7 @@ def default_text(option: Option) -> str:
 
 def supported_page() -> Iterator[str]:
     """The layers that frontends read, and the rules of each target."""
-    from cnn2snn_ir.frontends.keras_h5 import importer
+    from cnn2snn_ir.frontends.keras_h5 import importer, legacy
 
     importer.fill_tables()
     yield from ("# Supported ops", "", "A model is legal if it breaks no rule below;")
@@ -123,8 +123,9 @@ def supported_page() -> Iterator[str]:
     yield from ("beside them make the model legal where they can do so exactly (`--no-legalize` leaves them out).", "")
     yield from ("## Keras layers", "", f"Quantized: {words(importer.TABLE)}.", "")
     yield from (f"Float, behind the last integer: {words(importer.TAIL)}.", "")
-    for version, rules in TABLES.items():
-        yield from (f"## Akida {str(version)[1:]}", "")
+    yield from (f"In legacy models: {words(legacy.legacy_classes())}.", "")
+    for subject, rules in RULES_OF.items():
+        yield from (f"## {subject[0].upper()}{subject[1:]}", "")
         for source, group in groupby(rules, key=lambda rule: rule.source):
             yield from (f"Source: {source}.", "")
             rows = [(f"`{r.code}`", r.sentence, r.allowed, r.help, words(r.rewrites), r.severity) for r in group]

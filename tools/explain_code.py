@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from cnn2snn_ir.diagnostics import fail
-from cnn2snn_ir.passes.legality.check import TABLES
 from cnn2snn_ir.passes.legality.rule import Rule
+from cnn2snn_ir.passes.legality.tables import RULES_OF
 from cnn2snn_ir.tools.codes import EXAMPLES, MEANINGS, Meaning
 from cnn2snn_ir.tools.console import did_you_mean
 
 
 def rules() -> dict[str, Rule]:
     """The legality rules of all targets by code."""
-    return {rule.code: rule for table in TABLES.values() for rule in table}
+    return {rule.code: rule for table in RULES_OF.values() for rule in table}
 
 
 def meanings() -> dict[str, Meaning]:
@@ -47,9 +47,9 @@ def describe_rule(rule: Rule) -> Iterator[str]:
 def listing() -> str:
     """All codes, a line each, by family."""
     lines: list[str] = []
-    for version, table in TABLES.items():
+    for subject, table in RULES_OF.items():
         for severity, group in groupby(table, key=lambda rule: rule.severity):
-            lines += ["", f"Rules of Akida {str(version)[1:]} ({severity})"]
+            lines += ["", f"Rules of {subject} ({severity})"]
             lines += [f"  {rule.code:24}  {rule.sentence}" for rule in group]
     for title, family in MEANINGS.items():
         lines += ["", title, *(f"  {code:24}  {meaning.sentence}" for code, meaning in family.items())]

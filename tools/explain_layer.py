@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from cnn2snn_ir.api import PIPELINES
+from cnn2snn_ir.api import pipeline_for, version_for
 from cnn2snn_ir.diagnostics import CompileError, Diagnostics, fail
 from cnn2snn_ir.dialects import builtin, qnn
 from cnn2snn_ir.dialects.builtin import Module
@@ -16,12 +16,10 @@ from cnn2snn_ir.ir.location import layers
 from cnn2snn_ir.passes.base import Pass
 from cnn2snn_ir.passes.legality.survey import survey
 from cnn2snn_ir.passes.pipeline import MODULE, Pipeline
-from cnn2snn_ir.passes.registry import find_pipeline
 from cnn2snn_ir.runtime.model import packed_bytes, table
 from cnn2snn_ir.text import print_module
 from cnn2snn_ir.tools.check import import_all
 from cnn2snn_ir.tools.console import did_you_mean
-from cnn2snn_ir.versions import get_akida_version
 
 
 def explain_layer(model: str, name: str) -> str:
@@ -80,9 +78,8 @@ def as_imported(module: Module, layer: Layer) -> Iterator[str]:
 
 def compiled(module: Module, layer: Layer, problems: Diagnostics) -> Iterator[str]:
     """The block and the hardware layers, as far as the model can be converted; adds to `problems`."""
-    target = get_akida_version()
-    pipeline = find_pipeline(PIPELINES[target])
-    assert not isinstance(pipeline, str)
+    target = version_for(module, None)
+    pipeline = pipeline_for(module, target)
     fusion, conversion = parts(pipeline)
     problems.extend(survey(module, fusion))
     for block in belonging(module.body, layer):
@@ -108,7 +105,7 @@ def parts(pipeline: Pipeline) -> tuple[Pipeline, Pipeline]:
 
 def leaves_qnn(item: Pass) -> bool:
     """True for the conversion to a target."""
-    return item.ensures is not None and item.ensures is not Level.QNN
+    return item.ensures not in (None, Level.NN, Level.QNN)
 
 
 # ---- the hardware layer ---------------------------------------------------------------------------------------------

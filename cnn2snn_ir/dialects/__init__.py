@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 DIALECTS = {
     "builtin": "modules, graph inputs and returns, legal at every level",
-    "nn": "float ops: what runs on the host after the last integer",
+    "nn": "ops on real numbers: legacy models as imported, and what runs on the host after the last integer",
     "qnn": "integer-exact, target-neutral quantized ops",
     "akida1": "fused hardware layers of Akida 1",
     "akida2": "fused hardware layers of Akida 2",

@@ -51,6 +51,11 @@ def verify_level(module: Op, level: Level) -> Iterator[Diagnostic]:
         yield Diagnostic("IR-LEVEL", message, where=place(op), found=dialect, allowed=allowed + host)
 
 
+def is_at(module: Op, level: Level) -> bool:
+    """True if every op has a place at `level`."""
+    return next(verify_level(module, level), None) is None
+
+
 def is_float(op: Op) -> bool:
     """True if all that the op reads and gives is float."""
     return all(value.type.element.is_float for value in (*op.operands, *op.results))

@@ -6,11 +6,12 @@ from cnn2snn_ir.ir.location import UNKNOWN, Fused, Layer, Location, Text, Unknow
 from cnn2snn_ir.ir.names import NameAuthority
 from cnn2snn_ir.ir.op import Op
 from cnn2snn_ir.ir.tensor import Tensor
-from cnn2snn_ir.ir.types import F32, ElementType, Kind, TensorType, si, ui
+from cnn2snn_ir.ir.types import F32, F64, ElementType, Kind, TensorType, si, ui
 from cnn2snn_ir.ir.values import Use, Value
 
 __all__ = [
     "F32",
+    "F64",
     "UNKNOWN",
     "AttrValue",
     "ElementType",

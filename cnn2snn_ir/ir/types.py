@@ -96,6 +96,7 @@ def ui(bits: int) -> ElementType:
 
 
 F32 = ElementType(Kind.FLOAT, 32)
+F64 = ElementType(Kind.FLOAT, 64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,13 +79,13 @@ def dot(x: Ints, weights: Ints) -> Ints:
 
 
 def windows(
-    x: Ints,
+    x: Array,
     kernel: tuple[int, int],
     strides: tuple[int, int],
     padding: Padding,
     dilation: tuple[int, int] = (1, 1),
-    fill: Ints | int = 0,
-) -> Ints:
+    fill: npt.ArrayLike = 0,
+) -> Array:
     """All windows of a map: [N, rows, columns, channels, kernel height, kernel width].
 
     Borders added by `same` hold `fill`, one value for all channels or one for each.
@@ -94,12 +94,12 @@ def windows(
         sizes = zip(x.shape[1:3], kernel, strides, dilation, strict=True)
         (top, bottom), (left, right) = (same_padding(n, k, s, d) for n, k, s, d in sizes)
         shape = (x.shape[0], x.shape[1] + top + bottom, x.shape[2] + left + right, x.shape[3])
-        padded = np.broadcast_to(np.asarray(fill, np.int64), shape).copy()
+        padded = np.broadcast_to(np.asarray(fill, x.dtype), shape).copy()
         padded[:, top : top + x.shape[1], left : left + x.shape[2]] = x
         x = padded
     spans = (extent(kernel[0], dilation[0]), extent(kernel[1], dilation[1]))
     view = np.lib.stride_tricks.sliding_window_view(x, spans, axis=(1, 2))
-    result: Ints = view[:, :: strides[0], :: strides[1], :, :: dilation[0], :: dilation[1]]
+    result: Array = view[:, :: strides[0], :: strides[1], :, :: dilation[0], :: dilation[1]]
     return result
 
 

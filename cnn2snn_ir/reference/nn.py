@@ -1,13 +1,28 @@
-"""Reference semantics of `nn`, in float32."""
+"""Reference semantics of `nn`.
+
+Layers compute in float64 and give float64: sums of integers are exact, and a level does not depend on the order in
+which something was added up.  All other ops keep the precision of their operands.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from cnn2snn_ir.dialects import nn
 from cnn2snn_ir.dialects.nn import Function
-from cnn2snn_ir.reference.arithmetic import Array
+from cnn2snn_ir.ir.tensor import Tensor
+from cnn2snn_ir.reference.arithmetic import Array, windows
 from cnn2snn_ir.reference.semantics import meaning_of
+
+Reals = npt.NDArray[np.float64]
+
+
+def reals(tensor: Tensor | None, default: float = 0.0) -> Reals:
+    """A constant as float64, or a scalar `default` if there is none."""
+    return np.array(default) if tensor is None else tensor.array.astype(np.float64)
 
 
 @meaning_of(nn.Softmax)
@@ -28,22 +43,93 @@ def activation(op: nn.Activation, x: Array) -> Array:
             return sigmoid(x)
 
 
-@meaning_of(nn.ReLU)
-def relu(op: nn.ReLU, x: Array) -> Array:
-    positive = np.maximum(x, np.float32(0))
-    return positive if op.max_value is None else np.minimum(positive, np.float32(op.max_value))
-
-
 def sigmoid(x: Array) -> Array:
     """`1 / (1 + exp(-x))`, written so that neither end overflows."""
     small = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1 / (1 + small), small / (1 + small)).astype(np.float32)
+    return np.where(x >= 0, 1 / (1 + small), small / (1 + small)).astype(x.dtype)
+
+
+@meaning_of(nn.ReLU)
+def relu(op: nn.ReLU, x: Array) -> Array:
+    positive: Array = np.maximum(x, x.dtype.type(0))
+    return positive if op.max_value is None else np.minimum(positive, x.dtype.type(op.max_value))
+
+
+# ---- layers with weights ----------------------------------------------------------------------------------------
+
+
+@meaning_of(nn.Conv2D)
+def conv2d(op: nn.Conv2D, x: Array) -> Reals:
+    height, width, channels, filters = op.weights.array.shape
+    patches = windows(x.astype(np.float64), (height, width), op.strides, op.padding, op.dilation)
+    flat = patches.transpose(0, 1, 2, 4, 5, 3).reshape(*patches.shape[:3], height * width * channels)
+    return scaled(op, flat @ reals(op.weights).reshape(-1, filters)) + reals(op.bias)
+
+
+@meaning_of(nn.DepthwiseConv2D)
+def depthwise_conv2d(op: nn.DepthwiseConv2D, x: Array) -> Reals:
+    height, width, _ = op.weights.array.shape
+    patches = windows(x.astype(np.float64), (height, width), op.strides, op.padding, op.dilation)
+    return scaled(op, np.einsum("nhwcij,ijc->nhwc", patches, reals(op.weights)))
 
 
 @meaning_of(nn.Dense)
 def dense(op: nn.Dense, x: Array) -> Array:
-    product: Array = x @ op.weights.array
-    return product if op.bias is None else product + op.bias.array
+    if op.weight_scale is None:  # a float layer, in the precision of its input
+        product: Array = x @ op.weights.array
+        return product if op.bias is None else product + op.bias.array
+    return scaled(op, x.astype(np.float64) @ reals(op.weights)) + reals(op.bias)
+
+
+def scaled(op: Any, sums: Reals) -> Reals:
+    """Sums of products with stored weights, in the unit of the real ones."""
+    return sums / reals(op.weight_scale, 1.0)
+
+
+@meaning_of(nn.BatchNorm)
+def batch_norm(op: nn.BatchNorm, x: Array) -> Reals:
+    slope = reals(op.gamma) / np.sqrt(reals(op.variance) + op.epsilon)
+    return (x - reals(op.mean)) * slope + reals(op.beta)
+
+
+# ---- activations and pooling ------------------------------------------------------------------------------------
+
+
+@meaning_of(nn.QuantizedReLU)
+def quantized_relu(op: nn.QuantizedReLU, x: Array) -> Array:
+    """The level is the number of boundaries below `x`; on one, the level does not count it."""
+    boundaries = (np.arange(1, 1 << op.bits) - 0.5) * op.step
+    return np.searchsorted(boundaries, x, side="left") * op.step
+
+
+@meaning_of(nn.MaxPool)
+def max_pool(op: nn.MaxPool, x: Array) -> Array:
+    found: Array = windows(x, op.size, op.strides, op.padding, fill=-np.inf).max(axis=(4, 5))
+    return found
+
+
+@meaning_of(nn.GlobalAveragePool)
+def global_average_pool(op: nn.GlobalAveragePool, x: Array) -> Reals:
+    found: Reals = x.astype(np.float64).mean(axis=(1, 2), keepdims=op.keepdims)
+    return found
+
+
+# ---- the rest ---------------------------------------------------------------------------------------------------
+
+
+@meaning_of(nn.Rescaling)
+def rescaling(op: nn.Rescaling, x: Array) -> Reals:
+    return x.astype(np.float64) * op.scale + op.offset
+
+
+@meaning_of(nn.InputScaling)
+def input_scaling(op: nn.InputScaling, x: Array) -> Reals:
+    return (x.astype(np.float64) - op.shift) / op.scale
+
+
+@meaning_of(nn.Dropout)
+def dropout(op: nn.Dropout, x: Array) -> Array:
+    return x
 
 
 @meaning_of(nn.Reshape)

@@ -191,8 +191,8 @@ def read_dataset(dataset: Any, path: Path) -> npt.NDArray[np.float32]:
 
 
 def short_name(layer: str, variable: str) -> str:
-    """`conv/kernel:0` of layer `conv` ▶ `kernel`."""
-    return variable.removesuffix(":0").removeprefix(f"{layer}/")
+    """`conv/kernel:0` of layer `conv` ▶ `kernel`; Keras 3 says `model/conv/kernel`, or only `kernel`."""
+    return f"/{variable.removesuffix(':0')}".rpartition(f"/{layer}/")[2].removeprefix("/")
 
 
 # ---- .keras ---------------------------------------------------------------------------------------------------
@@ -200,10 +200,15 @@ def short_name(layer: str, variable: str) -> str:
 VARIABLES = {
     "Conv2D": ("kernel", "bias"),
     "DepthwiseConv2D": ("depthwise_kernel", "bias"),
+    "SeparableConv2D": ("depthwise_kernel", "pointwise_kernel", "bias"),
+    "BatchNormalization": ("gamma", "beta", "moving_mean", "moving_variance"),
     "Dense": ("kernel", "bias"),
     "InputQuantizer": ("range_min", "range_max"),
 }
 """The order of each layer's own variables, by class without `Quantized`; archives store them by index."""
+
+ABSENT = {"gamma": "scale", "beta": "center"}
+"""Variables that a layer may lack, and the setting that says so."""
 
 OUTPUT_QUANTIZER = ("range_max", "rescaling_rate")
 """The order of an output quantizer's variables."""
@@ -225,7 +230,7 @@ def read_zip(path: Path, data: bytes) -> tuple[dict[str, Any], dict[str, Weights
     with h5py.File(io.BytesIO(stored), "r") as file:
         records = config["config"]["layers"]
         weights = {
-            str(record["config"]["name"]): dict(archive_variables(file.id, place, class_of(record), path))
+            str(record["config"]["name"]): dict(archive_variables(file.id, place, record, path))
             for record, place in zip(records, archive_places(records), strict=True)
         }
     return config, weights
@@ -243,13 +248,15 @@ def archive_places(records: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def archive_variables(
-    file: Any, place: str, class_name: str, path: Path
+    file: Any, place: str, record: dict[str, Any], path: Path
 ) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
     """The variables of one layer, named as in a `.h5` file."""
     if not holds(file, place):
         return
     layer = member(file, place, path)
-    yield from indexed(layer, VARIABLES.get(class_name.removeprefix("Quantized"), ()), "", path)
+    order = VARIABLES.get(class_of(record).removeprefix("Quantized"), ())
+    there = tuple(name for name in order if record["config"].get(ABSENT.get(name, ""), True))
+    yield from indexed(layer, there, "", path)
     if holds(layer, "out_quantizer"):
         yield from indexed(member(layer, "out_quantizer", path), OUTPUT_QUANTIZER, "output_quantizer/", path)
 
@@ -277,6 +284,8 @@ def assemble(path: Path, digest: str, model: dict[str, Any], weights: dict[str, 
     config = model["config"]
     records = [r for r in config["layers"] if isinstance(r, dict)]
     sequential = model["class_name"] == "Sequential"
+    if sequential:
+        records = [*input_record(records[0]), *records]
     layers: list[LayerRecord] = []
     for index, record in enumerate(records):
         name = str(record["config"]["name"])
@@ -292,6 +301,15 @@ def assemble(path: Path, digest: str, model: dict[str, Any], weights: dict[str, 
     else:
         inputs, outputs = end_names(config["input_layers"]), end_names(config["output_layers"])
     return Archive(path, digest, str(config.get("name", path.stem)), tuple(layers), inputs, outputs)
+
+
+def input_record(first: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The input layer of a Sequential model in which only the first layer tells the input's shape."""
+    shape = first["config"].get("batch_input_shape")
+    if shape and class_of(first) != "InputLayer":
+        name = f"{first['config']['name']}_input"
+        config = {"name": name, "batch_input_shape": shape, "dtype": first["config"].get("dtype", "float32")}
+        yield {"class_name": "InputLayer", "config": config}
 
 
 def end_names(ends: Any) -> tuple[str, ...]:

@@ -1,4 +1,7 @@
-"""Builds a `qnn` module from a QuantizeML model file: walks the layers, collects every fault."""
+"""Builds a module from a quantized Keras file: walks the layers, collects every fault.
+
+Models of QuantizeML become `qnn` modules, by the tables below; legacy models `nn` modules (`legacy.py`).
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,9 @@ TAIL: dict[str, TailImporter] = {}
 LAYER_MODULES = ("weighted", "pointwise", "lookup", "temporal", "shapes", "ends", "tail")
 """The modules whose functions fill the two tables."""
 
-LEGACY_QUANTIZED = ("QuantizedConv2D", "QuantizedDense", "QuantizedSeparableConv2D", "QuantizedReLU")
+QUANTIZEML_ENDS = ("InputQuantizer", "Dequantizer")
+"""Classes of QuantizeML that are not called `Quantized…`."""
+
 INPUT_TYPES = {"uint8": ui(8), "int8": si(8), "int16": si(16), "float32": F32}
 
 
@@ -39,10 +44,14 @@ class UnsupportedLayerError(Exception):
 
 
 def import_keras(path: Path) -> builtin.Module:
-    """Import a QuantizeML `.h5` or `.keras` file; raises `CompileError` with every fault found."""
+    """Import a quantized `.h5` or `.keras` file; raises `CompileError` with every fault found."""
     fill_tables()
     archive = read_archive(path)
-    check_is_quantizeml(archive)
+    check_is_quantized(archive)
+    if is_legacy(archive):
+        from cnn2snn_ir.frontends.keras_h5.legacy import LegacyImporter  # most models have no use for it
+
+        return LegacyImporter(archive).run()
     return Importer(archive).run()
 
 
@@ -52,10 +61,20 @@ def fill_tables() -> None:
         import_module(f"cnn2snn_ir.frontends.keras_h5.{module}")
 
 
-def check_is_quantizeml(archive: Archive) -> None:
-    """Refuse float models and models of the legacy quantizer with a word on what to do."""
-    quantized = [r for r in archive.layers if r.class_name.startswith("Quantized")]
-    if not quantized:
+def check_is_quantized(archive: Archive) -> None:
+    """Refuse float models, and those quantized in two ways, with a word on what to do."""
+    legacy = [r for r in archive.layers if of_legacy_api(r)]
+    quantizeml = [r for r in archive.layers if of_quantizeml(r)]
+    if legacy and quantizeml:
+        raise fail(
+            "KERAS-MIXED",
+            "the model has layers of QuantizeML and of the legacy cnn2snn.quantize",
+            where=str(archive.path),
+            found=f"{described(quantizeml[0])} and {described(legacy[0])}",
+            allowed="layers of one of them",
+            help="quantize the whole float model with QuantizeML",
+        )
+    if not legacy and not quantizeml:
         raise fail(
             "KERAS-FLOAT",
             "the model is not quantized",
@@ -63,16 +82,25 @@ def check_is_quantizeml(archive: Archive) -> None:
             found=f"{len(archive.layers)} float layers, such as {described(archive.layers[-1])}",
             help="quantize it first: quantizeml quantize -m MODEL.h5 -w 8 -a 8",
         )
-    legacy = [r for r in quantized if r.class_name in LEGACY_QUANTIZED and "quant_config" not in r.config]
-    if legacy:
-        raise fail(
-            "KERAS-LEGACY",
-            "the model was quantized by the legacy cnn2snn.quantize",
-            where=str(archive.path),
-            found=described(legacy[0]),
-            allowed="models quantized by QuantizeML",
-            help="requantize the float model with quantizeml; legacy models run on Akida 1 only",
-        )
+
+
+def is_legacy(archive: Archive) -> bool:
+    """True for a model quantized by the legacy API."""
+    return any(map(of_legacy_api, archive.layers))
+
+
+def of_legacy_api(record: LayerRecord) -> bool:
+    """True for a layer with a quantizer of its own, or with quantized levels: classes of both APIs share names."""
+    if record.class_name == "ActivationDiscreteRelu":
+        return True
+    quantized = record.class_name.startswith("Quantized") and "quant_config" not in record.config
+    return quantized and ("quantizer" in record.config or "bitwidth" in record.config)
+
+
+def of_quantizeml(record: LayerRecord) -> bool:
+    """True for a layer of QuantizeML."""
+    quantized = record.class_name.startswith("Quantized") and not of_legacy_api(record)
+    return quantized or record.class_name in QUANTIZEML_ENDS
 
 
 def described(record: LayerRecord) -> str:
@@ -198,11 +226,7 @@ class Importer:
         return (f"{record.class_name} is not a quantized layer, and stands before the model's last integer",)
 
     def import_input(self, record: LayerRecord) -> None:
-        shape = record.config.get("batch_input_shape") or record.config["batch_shape"]
-        if any(not isinstance(d, int) or d < 1 for d in shape[1:]):
-            raise UnsupportedLayerError(
-                "the input's shape is not fixed", found=str(shape), help="give the model an input_shape"
-            )
+        shape = fixed_shape(record)
         element = INPUT_TYPES.get(str(record.config["dtype"]))
         if element is None:
             raise UnsupportedLayerError(
@@ -211,7 +235,7 @@ class Importer:
         readers = [r for r in self.archive.layers if record.name in r.inbound]
         if element.is_float and any(r.class_name != "InputQuantizer" for r in readers):
             element = ui(8)  # QuantizeML casts a float input to its input type, uint8 unless told otherwise
-        value = self.emit(builtin.Input(tuple(shape[1:]), element, name=record.name))
+        value = self.emit(builtin.Input(shape, element, name=record.name))
         if element.is_float:
             self.floats[record.name] = value
         else:
@@ -259,6 +283,16 @@ class Importer:
             self.graph,
             annotations={"source": self.archive.path.name, "source_sha256": self.archive.sha256},
         )
+
+
+def fixed_shape(record: LayerRecord) -> tuple[int, ...]:
+    """The shape of one sample of an input layer."""
+    shape = record.config.get("batch_input_shape") or record.config["batch_shape"]
+    if any(not isinstance(d, int) or d < 1 for d in shape[1:]):
+        raise UnsupportedLayerError(
+            "the input's shape is not fixed", found=str(shape), help="give the model an input_shape"
+        )
+    return tuple(shape[1:])
 
 
 def registered(table: dict[str, Any], *class_names: str) -> Callable[[Any], Any]:

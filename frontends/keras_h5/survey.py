@@ -23,9 +23,11 @@ from cnn2snn_ir.frontends.keras_h5.importer import (
     TAIL,
     Importer,
     UnsupportedLayerError,
-    check_is_quantizeml,
+    check_is_quantized,
     fill_tables,
+    is_legacy,
 )
+from cnn2snn_ir.frontends.keras_h5.legacy import LegacyImporter
 from cnn2snn_ir.frontends.keras_h5.steps import pair, window_strides
 from cnn2snn_ir.frontends.keras_h5.tracked import Tracked, integer_type
 from cnn2snn_ir.ir import Op, TensorType, Value
@@ -58,7 +60,9 @@ def survey_keras(path: Path) -> PartialImport:
     """Import what can be imported; raises `CompileError` if the file as a whole is at fault."""
     fill_tables()
     archive = read_archive(path)
-    check_is_quantizeml(archive)
+    check_is_quantized(archive)
+    if is_legacy(archive):  # what stands behind a hole in a straight line is nothing to judge
+        return PartialImport(LegacyImporter(archive).run(), Diagnostics(), frozenset(), frozenset())
     return Surveyor(archive).survey()
 
 

@@ -26,13 +26,17 @@ class WholeTrial(Instrument):
         size = max((math.prod(op.shape) for op in module.inputs), default=1)
         self._trial = Trial.of(module, min(max(WHOLE_ELEMENTS // size, 1), MOST_SAMPLES), adversarial=False)
         self._before = self._trial.run(module)
+        self._original: Module | None = None
 
     def before_pass(self, run: PassRun) -> None:
-        if run.pass_.contract.stated:
+        if run.pass_.contract != EXACT:
             self.check(run.module, f"before {run}")
+        self._original = run.module.clone() if run.pass_.changes_inputs else None
 
     def after_pass(self, run: PassRun) -> None:
-        if run.pass_.contract.stated:
+        if run.changed and self._original is not None:
+            self._trial, self._before = self._trial.anew(run.module, self._original, run.pass_)
+        if run.pass_.contract != EXACT:
             self.check(run.module, str(run), run.pass_.contract)
 
     def check(self, module: Module, where: str, contract: Contract = EXACT) -> None:

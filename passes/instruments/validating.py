@@ -16,6 +16,7 @@ class ValidateEach(Instrument):
         self._trial: Trial | None = None
         self._known: Results | None = None
         self._module: Module | None = None
+        self._original: Module | None = None
 
     def before_pass(self, run: PassRun) -> None:
         if self._module is not run.module:
@@ -23,10 +24,13 @@ class ValidateEach(Instrument):
         if self._known is None:
             self._trial = Trial.of(run.module, self.count, seed=self.seed)
             self._known = self._trial.run(run.module)
+        self._original = run.module.clone() if run.pass_.changes_inputs else None
 
     def after_pass(self, run: PassRun) -> None:
         assert self._trial is not None
         assert self._known is not None
+        if run.changed and self._original is not None:
+            self._trial, self._known = self._trial.anew(run.module, self._original, run.pass_)
         found = self._trial.again(run.module, self._known, run.pass_.contract)
         fault = next(self._trial.compare(self._known, found, run.pass_.contract, str(run)), None)
         if fault is not None:

@@ -33,15 +33,38 @@ def illegalities(op: Op, rules: tuple[Rule, ...], why_not: Mapping[str, str] | N
 
 
 @dataclass(frozen=True)
-class CheckLegality(Pass):
+class RuleCheck(Pass):
+    """A pass that holds every op against a table of rules."""
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The table."""
+        raise TypeError(f"{self.name} has no rules")
+
+    @property
+    def subject(self) -> str:
+        """What an illegal model is not legal for."""
+        raise TypeError(f"{self.name} does not say what it checks")
+
+    def run(self, op: Op, context: PassContext) -> bool:
+        found = Diagnostics(illegalities(op, self.rules, context.why_not))
+        found.raise_errors(f"the model is not legal for {self.subject}")
+        context.diagnostics.extend(found)
+        return False
+
+
+@dataclass(frozen=True)
+class CheckLegality(RuleCheck):
     """Hold every op against the rules of the target."""
 
     name = "check-legality"
 
     target: AkidaVersion = option(AkidaVersion.v2, "the generation whose rules apply")
 
-    def run(self, op: Op, context: PassContext) -> bool:
-        found = Diagnostics(illegalities(op, TABLES[self.target], context.why_not))
-        found.raise_errors(f"the model is not legal for Akida {str(self.target)[1:]}")
-        context.diagnostics.extend(found)
-        return False
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        return TABLES[self.target]
+
+    @property
+    def subject(self) -> str:
+        return f"Akida {str(self.target)[1:]}"

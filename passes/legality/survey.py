@@ -16,7 +16,7 @@ from cnn2snn_ir.ir.location import layers
 from cnn2snn_ir.passes.base import Pass, PassContext
 from cnn2snn_ir.passes.instruments import PassFaultError
 from cnn2snn_ir.passes.legality.akida2_predicates import CONVOLUTIONS
-from cnn2snn_ir.passes.legality.check import TABLES, CheckLegality, illegalities
+from cnn2snn_ir.passes.legality.check import RuleCheck, illegalities
 from cnn2snn_ir.passes.legality.rule import Rule
 from cnn2snn_ir.passes.manager import PassCrashError, PassManager
 from cnn2snn_ir.passes.pipeline import MODULE, Pipeline
@@ -30,8 +30,8 @@ def survey(module: Module, pipeline: Pipeline) -> Diagnostics:
     for index, item in enumerate(pipeline.items):
         if found.errors and index >= checked:
             break  # what follows needs a legal model
-        if isinstance(item, CheckLegality):
-            found.extend(illegalities(module, TABLES[item.target], context.why_not))
+        if isinstance(item, RuleCheck):
+            found.extend(illegalities(module, item.rules, context.why_not))
         elif not proceed(item, module, context, found):
             break
     found.extend(context.diagnostics)
@@ -82,8 +82,8 @@ def survey_part(module: Module, pipeline: Pipeline, holes: Holes) -> Diagnostics
     found = Diagnostics()
     context = PassContext()
     for item in through_last_check(pipeline):
-        if isinstance(item, CheckLegality):
-            add_new(found, certain(module, TABLES[item.target], holes, context.why_not))
+        if isinstance(item, RuleCheck):
+            add_new(found, certain(module, item.rules, holes, context.why_not))
         else:
             try:
                 PassManager(Pipeline(MODULE, (item,)), []).run(module, context)
@@ -94,7 +94,7 @@ def survey_part(module: Module, pipeline: Pipeline, holes: Holes) -> Diagnostics
 
 def through_last_check(pipeline: Pipeline) -> tuple[Pass | Pipeline, ...]:
     """The pipeline up to what needs a legal model."""
-    last = max((i for i, item in enumerate(pipeline.items) if isinstance(item, CheckLegality)), default=-1)
+    last = max((i for i, item in enumerate(pipeline.items) if isinstance(item, RuleCheck)), default=-1)
     return pipeline.items[: last + 1]
 
 

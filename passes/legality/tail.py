@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from cnn2snn_ir.diagnostics import Diagnostic, Severity
 from cnn2snn_ir.dialects import nn
 from cnn2snn_ir.dialects.builtin import Module
+from cnn2snn_ir.dialects.levels import Level, is_at
 from cnn2snn_ir.ir import Op
+from cnn2snn_ir.passes.legality.legacy_predicates import WEIGHTED, layer_behind, quantized_bits
 from cnn2snn_ir.passes.legality.rule import named
 
 FORBIDDEN, HOST = "TAIL-FLOAT", "TAIL-HOST"
@@ -24,10 +26,17 @@ HEADS = (nn.Softmax, nn.Activation, nn.ReLU, nn.Reshape)
 def host_layers(module: Module) -> dict[str, list[Op]]:
     """The float layers by `name (class)`, each with its ops, in order."""
     found: dict[str, list[Op]] = {}
+    reals = is_at(module, Level.NN)
     for op in module.body:
-        if op.op_name.startswith("nn."):
+        if op.op_name.startswith("nn.") and (not reals or stays_float(op)):
             found.setdefault(named(op), []).append(op)
     return found
+
+
+def stays_float(op: Op) -> bool:
+    """True for an op of a legacy model that integers do not replace: nothing quantized stands behind it."""
+    weighted = isinstance(op, WEIGHTED) and quantized_bits(op) == 0
+    return (weighted or isinstance(op, (nn.Softmax, nn.Activation, nn.ReLU))) and layer_behind(op) is None
 
 
 def tail_diagnostics(module: Module, allow_float_tail: bool) -> Iterator[Diagnostic]:

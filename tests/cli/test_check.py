@@ -119,7 +119,7 @@ def test_warnings_do_not_fail(capsys):
 
 @pytest.mark.parametrize(
     ("name", "code"),
-    [("float", "KERAS-FLOAT"), ("legacy", "KERAS-LEGACY"), ("lambda", "KERAS-LAYER"), ("nothing", "FILE-MISSING")],
+    [("float", "KERAS-FLOAT"), ("lambda", "KERAS-LAYER"), ("nothing", "FILE-MISSING")],
 )
 def test_files_that_cannot_be_imported(name, code, capsys):
     exit_code, report = as_json([FIXTURES / "bad" / f"{name}.h5"], capsys)

@@ -104,7 +104,6 @@ def failing(arguments, capsys):
     ("name", "code"),
     [
         ("float", "KERAS-FLOAT"),
-        ("legacy", "KERAS-LEGACY"),
         ("lambda", "Lambda"),
         ("unsupported_layer", "QuantizedFancy"),
         ("unsupported_mid", "UpSampling2D"),

@@ -121,11 +121,6 @@ def test_float_model():
     assert "quantize" in found.help
 
 
-def test_legacy_model():
-    (found,) = diagnostics(BAD / "legacy.h5")
-    assert found.code == "KERAS-LEGACY"
-
-
 def test_unsupported_layer_is_named():
     (found,) = diagnostics(BAD / "unsupported_layer.h5")
     assert (found.code, found.where) == ("KERAS-LAYER", "c1 (QuantizedFancy)")

@@ -1,6 +1,6 @@
 """Make the .h5 files that a frontend must refuse with a proper message.
 
-usage: python make_bad.py OUTDIR [--legacy MODEL.h5]
+usage: python make_bad.py OUTDIR
 
 Needs the same environment as `make_models.py`.
 
@@ -9,7 +9,6 @@ Needs the same environment as `make_models.py`.
   code. Whoever runs that code creates the file `lambda_was_executed` in the current folder.
 * `unsupported_layer.h5`: a quantized network in which one layer has a class that nobody knows.
 * `unsupported_mid.h5`: QuantizeML stopped at an UpSampling2D in the middle; float layers follow it.
-* `legacy.h5`: a copy of a file made by the older `cnn2snn.quantize`, which is another format.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,7 +82,7 @@ def rename_class(layer_configs: list[LayerConfig]) -> None:
     layer["class_name"] = "Custom>QuantizedFancy"
 
 
-def make(outdir: Path, legacy: Path | None) -> None:
+def make(outdir: Path) -> None:
     """Write all files."""
     keras.utils.set_random_seed(1)
     plain = network()
@@ -95,8 +93,6 @@ def make(outdir: Path, legacy: Path | None) -> None:
         edit_layers(outdir / f"{name}.h5", edit)
     stopped = quantized(network(layers.UpSampling2D(2, name="up")))
     stopped.save(outdir / "unsupported_mid.h5")
-    if legacy:
-        shutil.copyfile(legacy, outdir / "legacy.h5")
 
 
 def main() -> None:
@@ -104,11 +100,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("outdir", type=Path)
-    parser.add_argument("--legacy", type=Path, help="a model made with the older `cnn2snn.quantize`, to copy")
     options = parser.parse_args()
     options.outdir.mkdir(parents=True, exist_ok=True)
     tf.config.experimental.enable_op_determinism()
-    make(options.outdir, options.legacy)
+    make(options.outdir)
 
 
 if __name__ == "__main__":
