@@ -96,8 +96,13 @@ _HOMES = {
 }
 """Public name ▶ the module that has it; those under `keras` need the extra of that name."""
 
+_LEGACY_MODULES = ("calibration", "compatibility_checks", "quantization", "transforms")
+"""Modules of the legacy API that its scripts use without importing them: `cnn2snn.transforms.sequentialize`."""
+
 
 def __getattr__(name: str) -> Any:
+    if name in _LEGACY_MODULES:
+        return import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

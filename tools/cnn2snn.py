@@ -158,6 +158,85 @@ def quantize(
 
 
 @app.command()
+def reshape(
+    model: Annotated[Path, typer.Option("--model", "-m", help="Keras model, float or quantized: .h5 or .keras.")],
+    width: Annotated[int, typer.Option("--input_width", "-iw", help="Width of the images.")],
+    height: Annotated[int, typer.Option("--input_height", "-ih", help="Height of the images.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Model to write; by default with the size in its name.")
+    ] = None,
+) -> None:
+    """Give a Keras model another input size (deprecated)."""
+    from cnn2snn_ir.tools import keras_models
+    from cnn2snn_ir.tools.reshape import reshape, reshaped_path
+
+    keras_models.deprecate("reshape", "quantizeml.models.reshape (`pip install quantizeml`) for new models")
+    path = output or reshaped_path(model, width, height)
+    refuse_overwriting(model, path)
+    with console.progress(f"reshaping {model.name}"):
+        keras_models.save(reshape(model, width, height), path)
+    print(f"Model input successfully reshaped and saved as {path}.")
+
+
+calibrate = typer.Typer(
+    help="Calibrate a quantized Keras model by the legacy API (deprecated).",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(calibrate, name="calibrate")
+
+QuantizedModel = Annotated[Path, typer.Option("--model", "-m", help="Quantized Keras model: .h5 or .keras.")]
+Samples = Annotated[
+    Path, typer.Option("--samples", "-sa", help="Samples: .npz; its arrays are put together, but for labels y.")
+]
+BatchSize = Annotated[int | None, typer.Option("--batch_size", "-bs", help="Samples at a time; by default all.")]
+CalibratedModel = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Model to write; by default with the method in its name.")
+]
+
+
+@calibrate.command("bc")
+def bias_correction(
+    model: QuantizedModel, samples: Samples, batch_size: BatchSize = None, output: CalibratedModel = None
+) -> None:
+    """Correct the biases, so that every channel has the mean that its float weights give."""
+    from cnn2snn_ir.tools import keras_models
+    from cnn2snn_ir.tools.calibrate import calibrate_by_bias_correction, calibrated_path
+
+    keras_models.deprecate("calibrate", "quantizeml.models.calibrate (`pip install quantizeml`) for new models")
+    path = output or calibrated_path(model, "bc")
+    refuse_overwriting(model, path)
+    with console.progress(f"calibrating {model.name}"):
+        keras_models.save(calibrate_by_bias_correction(model, samples, batch_size), path)
+    print(f"Model successfully calibrated with Bias Correction method and saved as {path}.")
+
+
+@calibrate.command()
+def adaround(
+    model: QuantizedModel,
+    samples: Samples,
+    batch_size: BatchSize = None,
+    epochs: Annotated[int, typer.Option("--epochs", "-e", help="How often each layer sees all samples.")] = 10,
+    learning_rate: Annotated[float, typer.Option("--learning_rate", "-lr", help="That of the optimizer, Adam.")] = 0.01,
+    include_activation: Annotated[
+        bool, typer.Option("--include_activation", "-act", help="Compare layers behind their activations.")
+    ] = False,
+    output: CalibratedModel = None,
+) -> None:
+    """Learn which weights to round up and which down."""
+    from cnn2snn_ir.tools import keras_models
+    from cnn2snn_ir.tools.calibrate import calibrate_by_adaround, calibrated_path
+
+    keras_models.deprecate("calibrate", "quantizeml.models.calibrate (`pip install quantizeml`) for new models")
+    path = output or calibrated_path(model, "adaround")
+    refuse_overwriting(model, path)
+    with console.progress(f"calibrating {model.name}"):
+        calibrated = calibrate_by_adaround(model, samples, batch_size, epochs, learning_rate, include_activation)
+        keras_models.save(calibrated, path)
+    print(f"Model successfully calibrated with AdaRound method and saved as {path}.")
+
+
+@app.command()
 def run(
     program: Annotated[Path, typer.Argument(help="Program file (.fbz).")],
     inputs: Annotated[Path, typer.Option("--inputs", "-i", help="Samples: .npz with x (and labels y), or .npy.")],

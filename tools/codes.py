@@ -117,6 +117,9 @@ QUANTIZATION = {
 TRANSFORMS = {
     "TRANSFORM-MODEL": Meaning("only Sequential and functional Keras models have layers to see", "give one of them"),
     "TRANSFORM-INPUT": Meaning("a Sequential model without an input shape", "begin it with keras.Input(shape)"),
+    "TRANSFORM-COPY": Meaning(
+        "a layer cannot be made anew from its configuration", "give it get_config and from_config"
+    ),
     "TRANSFORM-ENDS": Meaning("a model has one input and one output", "split the model"),
     "TRANSFORM-RANK": Meaning("samples are vectors or images", "give the model such an input"),
     "TRANSFORM-CALL": Meaning("a layer is called once and gives one tensor", "use a layer of its own for each place"),

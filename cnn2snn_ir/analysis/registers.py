@@ -32,6 +32,9 @@ Floats = npt.NDArray[np.float64]
 MOST_LEVELS = 15
 """Levels above 0 of a 4-bit activation, the widest that Akida 1 has."""
 
+NEAR = 3
+"""How far from the first boundary of a straight line the best threshold is looked for."""
+
 UNIT = math.lcm(*range(1, MOST_LEVELS + 1))
 """Every bound of a step is a multiple of 1 / UNIT."""
 
@@ -117,20 +120,31 @@ def _neuron(wanted: Ints, lo: int, hi: int, limits: Limits, measure: Measure, ch
 def candidate_thresholds(wanted: Ints, lo: int, hi: int, limit: int) -> Ints:
     """Thresholds worth trying, the likeliest first; `wanted` lies in [lo, hi + 1].
 
-    The best line comes close to two of the boundaries at least, or to the ends of the range in their place.
+    The best line comes close to two of the boundaries at least, or to the ends of the range in their place.  Where they
+    lie on a line to begin with, that one is good for a start.
     """
     last = [int(t) - 1 for t in wanted]
     count = len(last)
-    guesses = {last[0]: None} if wanted[0] > lo else {}
-    for i, j in combinations(range(count), 2):
-        guesses[last[i] - round(i * (last[j] - last[i]) / (j - i))] = None
-    if wanted[0] <= lo:  # the first level is always reached, so the others may lie anywhere on a steep line
-        guesses |= {p - k * (p - lo + 1): None for k, p in enumerate(last)} | {
-            p - k * (hi - p): None for k, p in enumerate(last)
-        }
-    near = sorted(range(-count, count + 1), key=abs)
-    thresholds = (min(max(guess + offset, -limit), limit) for offset in near for guess in guesses)
+    if is_straight(wanted, lo, hi):
+        guesses, reach = {last[0]}, NEAR
+    else:
+        guesses, reach = {last[0]} if wanted[0] > lo else set(), count
+        guesses |= {last[i] - round(i * (last[j] - last[i]) / (j - i)) for i, j in combinations(range(count), 2)}
+        if wanted[0] <= lo:  # the first level is always reached, so the others may lie anywhere on a steep line
+            guesses |= {p - k * steep for k, p in enumerate(last) for steep in (p - lo + 1, hi - p)}
+    near = sorted(range(-reach, reach + 1), key=abs)
+    thresholds = (min(max(guess + offset, -limit), limit) for offset in near for guess in sorted(guesses))
     return np.array(list(dict.fromkeys(thresholds)), np.int64)
+
+
+def is_straight(wanted: Ints, lo: int, hi: int) -> bool:
+    """True if the boundaries are those of a line, rounded: from level 1 on, and on beyond what is in reach."""
+    inside = int((wanted <= hi).sum())
+    if inside < 2 or wanted[0] <= lo:
+        return False
+    slope = (wanted[inside - 1] - wanted[0]) / (inside - 1)
+    line = wanted[0] + np.arange(len(wanted)) * slope
+    return bool((np.abs(wanted - np.minimum(line, hi + 1)) < 2).all())
 
 
 def admitted_steps(wanted: Ints, lo: int, hi: int, thresholds: Ints) -> tuple[Ints, Ints]:

@@ -20,8 +20,9 @@ def require_keras() -> None:
         import keras
     except ImportError as error:
         raise missing(str(error)) from None
-    if int(keras.__version__.partition(".")[0]) < 3:
-        raise missing(f"keras {keras.__version__}")
+    version = getattr(keras, "__version__", "without a version")  # a folder called keras can be imported too
+    if not version[:1].isdigit() or int(version.partition(".")[0]) < 3:
+        raise missing(f"keras {version}")
 
 
 def missing(found: str) -> MissingLibraryError:

@@ -129,8 +129,8 @@ def quantized_throughout(chain: Chain) -> Iterator[Diagnostic]:
 def own_activations(chain: Chain) -> Iterator[Diagnostic]:
     """Activations are layers of their own."""
     for node in chain.neural:
-        activation = keras.activations.get(node.content.config.get("activation"))
-        if activation is not keras.activations.linear:
+        if not node.is_linear:
+            activation = node.content.source.activation
             yield Diagnostic(
                 "COMPAT-OWN-ACTIVATION",
                 "the layer has an activation of its own",

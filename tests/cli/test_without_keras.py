@@ -51,6 +51,10 @@ def test_every_name_says_what_to_install():
         "from cnn2snn_ir.quantization_layers import QuantizedReLU",
         "from cnn2snn_ir.quantization import quantize",
         "from cnn2snn_ir.min_value_constraint import MinValueConstraint",
+        "from cnn2snn_ir.transforms import sequentialize",
+        "from cnn2snn_ir.calibration import adaround",
+        "from cnn2snn_ir.compatibility_checks import check_model_compatibility",
+        "import cnn2snn_ir; cnn2snn_ir.transforms",
     ],
 )
 def test_the_last_words_are_help(statement):
@@ -65,9 +69,18 @@ def test_an_older_keras_is_refused():
     assert "found: keras 2.15.0" in run.stderr
 
 
-def test_the_command_says_what_to_install():
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["quantize"],
+        ["reshape", "-iw", "160", "-ih", "96"],
+        ["calibrate", "bc", "-sa", str(EXAMPLES / "mnist_1000.npz")],
+        ["calibrate", "adaround", "-sa", str(EXAMPLES / "mnist_1000.npz")],
+    ],
+)
+def test_the_command_says_what_to_install(command):
     code = BLOCKED + "import cnn2snn_ir.tools.cnn2snn as c\n"
-    code += f"sys.exit(c.main(['quantize', '-m', {str(EXAMPLES / 'mnist_legacy_iq8_wq4_aq4.h5')!r}]))"
+    code += f"sys.exit(c.main({[*command, '-m', str(EXAMPLES / 'mnist_legacy_iq8_wq4_aq4.h5')]!r}))"
     run = python(code)
     assert (run.returncode, run.stdout) == (1, "")
     assert "QUANT-LIBRARY" in run.stderr

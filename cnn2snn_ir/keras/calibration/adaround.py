@@ -55,7 +55,7 @@ def adaround(
     Args:
         model: a quantized model.
         samples: array [samples, …] of the shape of the model's input.
-        optimizer: of Keras, or the name of one; each layer gets a fresh copy.
+        optimizer: of Keras, or its name or serialized form; each layer gets a fresh copy.
         epochs: how often a layer sees all samples; it stops early when every choice is made.
         loss: of Keras, the name of one, or a function (float outputs, quantized outputs) ▶ numbers.
         batch_size: samples at a time; all at once if it is None.

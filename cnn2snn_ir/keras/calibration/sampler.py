@@ -13,7 +13,7 @@ import numpy as np
 from cnn2snn_ir.keras.activations import QuantizedActivation
 from cnn2snn_ir.keras.calibration.samples import in_batches
 from cnn2snn_ir.keras.errors import refuse
-from cnn2snn_ir.keras.graph import Array, Node, read_graph
+from cnn2snn_ir.keras.graph import Array, Content, Node, read_graph
 from cnn2snn_ir.keras.layers import QuantizedLayer
 
 NEURAL = (
@@ -121,13 +121,13 @@ def float_twin(layer: Any, input_shape: tuple[int | None, ...]) -> Any:
     """A layer of Keras that computes what a quantized one would with float weights; it has weights of its own."""
     kind = next(base for base in type(layer).__mro__ if not issubclass(base, QuantizedLayer))
     settings = {name: value for name, value in layer.get_config().items() if name not in layer.quantizers}
-    twin: Any = kind.from_config({**settings, "trainable": True})  # type: ignore[attr-defined]
+    twin = Content(kind, {**settings, "trainable": True}, [], layer).create()
     twin.build(input_shape)
     return twin
 
 
 def next_activation(layer: Any) -> Any:
-    """The quantized activation that follows a layer, or None if another neural layer or a branch comes first."""
+    """The quantized activation that follows a layer, or None behind other weights, branches and joins."""
     path = path_to_activation(layer)
     return path[-1] if path else None
 
@@ -136,11 +136,12 @@ def path_to_activation(layer: Any) -> list[Any]:
     """The layers behind `layer` up to its quantized activation; none if there is no activation of its own."""
     path: list[Any] = []
     while True:
-        followers = {id(call.operation): call.operation for call in layer._outbound_nodes}
-        if len(followers) != 1:
+        calls = {id(call.operation): call for call in layer._outbound_nodes}
+        if len(calls) != 1:
             return []
-        (layer,) = followers.values()
-        if isinstance(layer, NEURAL):
+        (call,) = calls.values()
+        layer = call.operation
+        if isinstance(layer, (*NEURAL, keras.Model)) or len(call.input_tensors) != 1:
             return []
         path.append(layer)
         if isinstance(layer, QuantizedActivation):

@@ -79,6 +79,8 @@ def set_weights(layers: Iterable[tuple[Node, Any]]) -> None:
             )
         elif have:
             layer.set_weights(node.content.weights)
+            if hasattr(layer, "finalize_state"):  # preprocessing layers work with numbers made from their weights
+                layer.finalize_state()
     if found.errors:
         raise QuantizationError(found)
 

@@ -11,6 +11,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from cnn2snn_ir.keras.errors import QuantizationError, refuse
+
 Array = npt.NDArray[Any]
 
 
@@ -30,7 +32,11 @@ class Content:
     def of(cls, layer: Any) -> Content:
         """A copy of a layer's."""
         weights = [np.array(variable.numpy()) for variable in getattr(layer, "weights", ())]
-        return cls(type(layer), layer.get_config(), weights, layer)
+        try:
+            # the configuration that Keras makes for layers without get_config has no name
+            return cls(type(layer), {"name": layer.name, **layer.get_config()}, weights, layer)
+        except Exception as error:  # of any kind: it is the layer's own
+            raise not_copied(layer.name, type(layer), error) from error
 
     @property
     def name(self) -> str:
@@ -39,14 +45,33 @@ class Content:
 
     def create(self) -> Any:
         """A new layer; it takes the weights once it is built."""
-        with keras.saving.custom_object_scope(own_classes(self.source)):
-            return self.kind.from_config(self.config)
+        try:
+            with keras.saving.custom_object_scope(own_objects(self.source)):
+                return self.kind.from_config(self.config)
+        except Exception as error:  # of any kind: it is the layer's own
+            raise not_copied(self.name, self.kind, error) from error
 
 
-def own_classes(layer: Any) -> dict[str, type[Any]]:
-    """The classes of a layer's quantizers, constraints and so on, by name: a user's need not be registered."""
-    parts = [part for part in vars(layer).values() if hasattr(part, "get_config")] if layer is not None else []
-    return {type(part).__name__: type(part) for part in parts if not type(part).__module__.startswith("keras.")}
+def not_copied(name: str, kind: type[Any], error: Exception) -> QuantizationError:
+    """The error for a layer that cannot be made anew from its configuration."""
+    return refuse(
+        "TRANSFORM-COPY",
+        "the layer cannot be copied",
+        where=f"{name} ({kind.__name__})",
+        found=" ".join(str(error).split())[:300],
+        help="a layer of your own needs get_config, and from_config if its arguments are more than plain values",
+    )
+
+
+def own_objects(layer: Any) -> dict[str, Any]:
+    """The classes of a layer's quantizers, constraints and so on, and its activation, by name.
+
+    With them, what a user wrote need not be registered with Keras.
+    """
+    parts = vars(layer).values() if layer is not None else ()
+    named: list[Any] = [type(part) for part in parts if hasattr(part, "get_config")]
+    named += [getattr(layer, "activation", None)]
+    return {o.__name__: o for o in named if hasattr(o, "__name__") and not o.__module__.startswith("keras.")}
 
 
 @dataclass(eq=False)
@@ -85,6 +110,12 @@ class Node:
         """Read another node wherever this one reads `old`."""
         self.arguments = keras.tree.map_structure(lambda leaf: new if leaf is old else leaf, self.arguments)
 
+    @property
+    def is_linear(self) -> bool:
+        """True if the layer has no activation of its own."""
+        linear = keras.activations.linear
+        return getattr(self.content.source, "activation", None) in (None, linear)
+
     def holds(self, *kinds: type[Any]) -> bool:
         """True if the layer is of one of the classes, or of one derived from them."""
         return issubclass(self.content.kind, kinds)
@@ -101,21 +132,19 @@ class Graph:
     sequential: bool
     """Was it a Sequential model?"""
 
-    def consumers(self, node: Node) -> list[Node]:
-        """The nodes that read `node`, once for each reading."""
-        return [reader for reader in self.nodes for read in reader.inputs if read is node]
-
-    def only_consumer(self, node: Node) -> Node | None:
-        """The node that alone needs `node`; None if there are several, or the value leaves the model."""
-        readers = self.consumers(node)
-        return readers[0] if len(readers) == 1 and node not in self.outputs else None
+    def consumers(self) -> dict[Node, list[Node]]:
+        """Every node ▶ those that read it, once for each reading."""
+        readers: dict[Node, list[Node]] = {node: [] for node in self.nodes}
+        for reader in self.nodes:
+            for read in reader.inputs:
+                readers[read].append(reader)
+        return readers
 
     def pairs(self) -> Iterator[tuple[Node, Node]]:
         """Neighbours of which the second reads nothing but the first, and alone needs it."""
-        for node in list(self.nodes):
-            follower = self.only_consumer(node)
-            if follower is not None and len(follower.inputs) == 1:
-                yield node, follower
+        for node, readers in self.consumers().items():
+            if len(readers) == 1 and len(readers[0].inputs) == 1 and node not in self.outputs:
+                yield node, readers[0]
 
     def remove(self, node: Node) -> None:
         """Let the readers of a node with one input read that instead."""

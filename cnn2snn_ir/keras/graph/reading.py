@@ -38,7 +38,7 @@ def check_model(model: Any) -> None:
     if not isinstance(model, keras.Model):
         where = type(model).__name__
         raise QuantizationError(
-            Diagnostic("TRANSFORM-MODEL", "this is not a Keras model", found=where, allowed="a keras.Model")
+            Diagnostic("TRANSFORM-MODEL", "this is not a model of Keras 3", found=where, allowed="a keras.Model")
         )
     if isinstance(model, keras.Sequential) and not symbolic(model):
         raise QuantizationError(

@@ -98,12 +98,12 @@ def setting_problems(node: Node) -> Iterator[Diagnostic]:
 
 def runs_of(graph: Graph) -> list[list[Node]]:
     """The nodes in runs without a branch; a concatenation is alone."""
+    neighbours = {second: first for first, second in graph.pairs() if not is_join(first)}
     runs: list[list[Node]] = []
     ending: dict[Node, list[Node]] = {}
     for node in graph.nodes:
-        before = node.inputs[0] if len(node.inputs) == 1 else None
-        if before is not None and graph.only_consumer(before) is node and not is_join(before):
-            run = ending[before]
+        if node in neighbours:
+            run = ending[neighbours[node]]
         else:
             runs.append(run := [])
         run.append(node)

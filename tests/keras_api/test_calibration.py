@@ -140,6 +140,15 @@ def test_arguments_that_cannot_be():
     assert refusal(adaround, plain, SAMPLES, "adam", 1) == ["CALIBRATE-FLOAT"]
 
 
+def test_layers_with_constraints_of_a_user():
+    class Positive(keras.constraints.Constraint):
+        def __call__(self, w):
+            return keras.ops.maximum(w, 0.0)
+
+    model = chain(kernel_constraint=Positive())
+    assert bias_correction(model, SAMPLES).get_layer("c").kernel_constraint is not None
+
+
 def test_next_activation():
     model = chain()
     assert next_activation(model.get_layer("c")) is model.get_layer("a")
@@ -148,6 +157,21 @@ def test_next_activation():
     assert next_activation(branched().get_layer("e")) is None
     bare = keras.Sequential([keras.Input(IMAGE), kl.Conv2D(2, 3), kl.Conv2D(2, 3), QuantizedReLU(2)])
     assert next_activation(bare.layers[0]) is None
+
+
+def test_an_activation_of_several_layers_belongs_to_none(capsys):
+    """Behind a join, what reaches the activation is not the output of one layer."""
+    image = keras.Input(IMAGE)
+    branches = [QuantizedConv2D(2, 1, MaxPerAxisQuantizer(3), name=name)(image) for name in ("a", "b")]
+    joined = QuantizedReLU(4, 40.0, name="r")(kl.Concatenate()(branches))
+    model = randomize(keras.Model(image, joined))
+    assert next_activation(model.get_layer("a")) is None
+    assert activations_rescaling(model, SAMPLES).get_layer("r").max_value == 40
+    adaround(model, SAMPLES, "adam", 1, include_activation=True)
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    inner = keras.Sequential([keras.Input((8, 8, 2)), QuantizedReLU(4)])
+    outer = keras.Sequential([keras.Input(IMAGE), QuantizedConv2D(2, 1, MaxPerAxisQuantizer(3)), inner])
+    assert next_activation(outer.layers[0]) is None
 
 
 # ---- rescaling ------------------------------------------------------------------------------------------------------

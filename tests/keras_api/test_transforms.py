@@ -208,6 +208,13 @@ def test_a_scale_at_its_limit_is_refused():
     assert refusal(fold_batchnorm, model) == [("TRANSFORM-QUANTIZER", "q")]
 
 
+def test_a_filter_of_zeros_is_no_obstacle():
+    model = sequential(QuantizedConv2D(4, 3, MaxPerAxisQuantizer(4), name="q"), kl.BatchNormalization())
+    kernel = model.get_layer("q").kernel
+    kernel.assign(kernel * np.array([1, 0, 1, 1], "float32"))
+    same_predictions(model, fold_batchnorm(model), IMAGE, 1e-4)
+
+
 # ---- sequences ------------------------------------------------------------------------------------------------------
 
 
@@ -269,6 +276,32 @@ def test_branches_become_sequences(make, parts):
     same_predictions(model, again, IMAGE)
 
 
+STEPS = st.lists(st.tuples(st.booleans(), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=6)
+"""Is it a concatenation, and of which of the values so far?"""
+
+
+def any_graph(steps):
+    """A model of convolutions and concatenations."""
+    values = [keras.Input(IMAGE)]
+    for number, (joins, first, second) in enumerate(steps):
+        a, b = values[first % len(values)], values[second % len(values)]
+        if joins:
+            values.append(kl.Concatenate(name=f"cat{number}")([a, b]))
+        else:
+            values.append(kl.Conv2D(2, 3, padding="same", name=f"conv{number}")(a))
+    return randomize(keras.Model(values[0], values[-1]))
+
+
+@settings(max_examples=25, deadline=None)
+@given(steps=STEPS)
+def test_any_graph_of_concatenations_becomes_sequences(steps):
+    model = any_graph(steps)
+    result = sequentialize(model)
+    same_predictions(model, result, IMAGE)
+    for layer in result.layers if not isinstance(result, keras.Sequential) else ():
+        assert isinstance(layer, keras.Sequential | kl.Concatenate | kl.InputLayer)
+
+
 def test_models_within_models_are_one_chain():
     body = keras.Sequential([keras.Input(IMAGE), kl.Conv2D(4, 3, name="c"), kl.ReLU()], name="body")
     model = randomize(keras.Sequential([keras.Input(IMAGE), body, kl.Conv2D(2, 3, name="c")]))
@@ -324,6 +357,62 @@ def test_a_layer_that_another_model_uses_too_is_not_shared():
 def test_very_deep_models():
     model = functional(lambda x: [x := kl.ReLU()(x) for _ in range(600)][-1])
     assert len(read_graph(model).nodes) == 601
+
+
+def test_a_sequential_that_was_built_by_its_first_batch():
+    model = keras.Sequential([kl.Conv2D(4, 3), kl.BatchNormalization()])
+    model(np.zeros((1, *IMAGE), "float32"))
+    same_predictions(randomize(model), fold_batchnorm(model), IMAGE)
+
+
+def test_layers_of_a_user_are_copied_if_they_can_be():
+    class Shift(kl.Layer):
+        def __init__(self, amount, **settings):
+            super().__init__(**settings)
+            self.amount = amount
+
+        def call(self, inputs):
+            return inputs + self.amount
+
+    class Applied(kl.Layer):
+        def __init__(self, function, **settings):
+            super().__init__(**settings)
+            self.function = function
+
+        def call(self, inputs):
+            return self.function(inputs)
+
+    def doubled(x):
+        return x * 2
+
+    class Positive(keras.constraints.Constraint):
+        def __call__(self, w):
+            return keras.ops.maximum(w, 0.0)
+
+    model = sequential(
+        kl.Conv2D(4, 3, kernel_constraint=Positive()),
+        kl.BatchNormalization(),
+        kl.Conv2D(2, 1, activation=doubled),
+        kl.BatchNormalization(name="n"),
+        Shift(2.0, name="s"),
+    )
+    folded = fold_batchnorm(model)
+    assert layer_names(folded)[-2:] == ["n", "s"]
+    same_predictions(model, folded, IMAGE)
+    assert refusal(fold_batchnorm, sequential(Applied(lambda x: x * 2, name="sign"))) == [("TRANSFORM-COPY", "sign")]
+
+
+def test_frozen_layers_and_those_with_constants_of_their_own():
+    norm = kl.Normalization(name="data")
+    norm.adapt(np.random.default_rng(0).normal(3, 7, (5, *IMAGE)).astype("float32"))
+    model = keras.Sequential([keras.Input(IMAGE), norm, kl.Conv2D(4, 3, name="c"), kl.BatchNormalization(name="n")])
+    for layer in model.layers[1:]:
+        randomize(keras.Sequential([layer]))
+        layer.trainable = False
+    folded = fold_batchnorm(model)
+    assert layer_names(folded) == ["data", "c"]
+    assert not folded.get_layer("c").trainable
+    same_predictions(model, folded, IMAGE)
 
 
 # ---- order ----------------------------------------------------------------------------------------------------------

@@ -205,4 +205,4 @@ def test_the_order_is_spoken_of(capsys):
 
 def test_what_is_no_model(capsys):
     assert check_model_compatibility("model.h5") is False
-    assert "not a Keras model" in capsys.readouterr().out
+    assert "not a model of Keras 3" in capsys.readouterr().out
