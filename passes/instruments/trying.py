@@ -9,7 +9,7 @@ from cnn2snn_ir.diagnostics import Diagnostic
 from cnn2snn_ir.dialects.builtin import Module
 from cnn2snn_ir.passes.base import EXACT, Contract
 from cnn2snn_ir.passes.instruments.base import Instrument, PassFaultError, PassRun
-from cnn2snn_ir.passes.trial import Trial, other_shapes
+from cnn2snn_ir.passes.trial import Results, Trial, other_shapes
 
 WHOLE_ELEMENTS, MOST_SAMPLES = 1024, 16
 """Elements of an input in the trial of a conversion, one sample at least: small models get more for the same time."""
@@ -27,26 +27,34 @@ class WholeTrial(Instrument):
         self._trial = Trial.of(module, min(max(WHOLE_ELEMENTS // size, 1), MOST_SAMPLES), adversarial=False)
         self._before = self._trial.run(module)
         self._original: Module | None = None
+        self._untried = False
+        """True if something changed since the last run."""
 
     def before_pass(self, run: PassRun) -> None:
-        if run.pass_.contract != EXACT:
+        if run.pass_.contract != EXACT and self._untried:
             self.check(run.module, f"before {run}")
         self._original = run.module.clone() if run.pass_.changes_inputs else None
 
     def after_pass(self, run: PassRun) -> None:
-        if run.changed and self._original is not None:
+        self._untried = self._untried or run.changed
+        if not run.changed or run.pass_.contract == EXACT:
+            return
+        if self._original is not None:
             self._trial, self._before = self._trial.anew(run.module, self._original, run.pass_)
-        if run.pass_.contract != EXACT:
-            self.check(run.module, str(run), run.pass_.contract)
+        self.check(run.module, str(run), run.pass_.contract)
 
     def check(self, module: Module, where: str, contract: Contract = EXACT) -> None:
         """Raise `PassFaultError` with every difference to the last module that was run, which this one replaces."""
-        if faults := list(self.faults(module, where, contract)):
+        after = self._trial.again(module, self._before, contract)
+        if faults := list(self._differences(after, where, contract)):
             raise PassFaultError(faults, "the program does not compute what the model does: a bug of the compiler")
-        self._before = self._trial.run(module)
+        self._before = self._trial.run(module) if contract.stated else after
+        self._untried = False
 
     def faults(self, module: Module, where: str, contract: Contract = EXACT) -> Iterator[Diagnostic]:
         """Every difference between the results of a module and those of the last one, that the contract forbids."""
-        after = self._trial.again(module, self._before, contract)
+        return self._differences(self._trial.again(module, self._before, contract), where, contract)
+
+    def _differences(self, after: Results, where: str, contract: Contract) -> Iterator[Diagnostic]:
         yield from self._trial.compare(self._before, after, contract, where)
         yield from other_shapes(self._before, after, where)

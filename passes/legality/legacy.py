@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from cnn2snn_ir.dialects import builtin, nn
 from cnn2snn_ir.passes.legality.legacy_predicates import (
+    FLOAT_ACTIVATIONS,
     POOLINGS,
     WEIGHTED,
     activation_bits,
@@ -168,7 +169,7 @@ RULES: tuple[Rule, ...] = (
         "a head such as softmax",
         "quantize the activation, or remove it",
         CONVERTER,
-        (nn.ReLU, nn.Activation, nn.Softmax),
+        FLOAT_ACTIVATIONS,
         float_activation,
     ),
     Rule(

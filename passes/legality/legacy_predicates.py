@@ -17,6 +17,7 @@ from cnn2snn_ir.passes.legality.rule import named
 
 WEIGHTED = (nn.Conv2D, nn.DepthwiseConv2D, nn.Dense)
 POOLINGS = (nn.MaxPool, nn.GlobalAveragePool)
+FLOAT_ACTIVATIONS = (nn.ReLU, nn.Activation, nn.Softmax)
 
 
 def unless(legal: bool, found: str) -> str:
@@ -137,8 +138,8 @@ def no_activation_before(op: Any) -> str:
     """A pointwise convolution belongs to the depthwise one that it reads."""
     if isinstance(op.x.owner, nn.DepthwiseConv2D):
         return ""
-    previous = before(op, *WEIGHTED, nn.QuantizedReLU)
-    return "" if previous is None or isinstance(previous, nn.QuantizedReLU) else f"{named(previous)} in front of it"
+    previous = before(op, *WEIGHTED, nn.QuantizedReLU, *FLOAT_ACTIVATIONS)  # of float ones another rule speaks
+    return f"{named(previous)} in front of it" if isinstance(previous, WEIGHTED) else ""
 
 
 # ---- activations ----------------------------------------------------------------------------------------------------

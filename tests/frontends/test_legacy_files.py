@@ -1,17 +1,24 @@
 """Files of the legacy cnn2snn API: every way in which Keras writes them gives the same module; the rest is refused."""
 
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from generators.legacy import FILES, Line, quantizer, write_h5, write_keras
 from generators.recorded import FIXTURES
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cnn2snn_ir.diagnostics import CompileError
 from cnn2snn_ir.dialects import nn
 from cnn2snn_ir.frontends import load_model
 from cnn2snn_ir.frontends.keras_h5.importer import UnsupportedLayerError
 from cnn2snn_ir.frontends.keras_h5.legacy_quantizers import QUANTIZERS, quantize_kernel
+from cnn2snn_ir.passes.instruments import PassFaultError
+from cnn2snn_ir.passes.legacy_pipeline import legacy_to_qnn
+from cnn2snn_ir.passes.manager import PassManager
 from cnn2snn_ir.text import print_module
 
 F = np.float32
@@ -224,3 +231,29 @@ def test_fixtures_are_what_the_generator_writes(tmp_path):
     for name, model in FILES.items():
         fresh, kept = write_h5(model(), tmp_path / f"{name}.h5"), FIXTURES / "legacy" / f"{name}.h5"
         assert text(load_model(fresh)) == text(load_model(kept))
+
+
+MUTATIONS = [None, 0, -1, 1 << 40, 3, "x", [], {}, [None], [1, 2], True, 1e300, -0.5, "channels_first", "valid"]
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_odd_configurations_give_integers_or_a_diagnostic(data):
+    """Whatever a configuration says, the outcome is a module of integers or a CompileError that is no fault of ours."""
+    line = FILES[data.draw(st.sampled_from(list(FILES)))]()
+    record = data.draw(st.sampled_from(line.records))
+    target = record.config
+    key = data.draw(st.sampled_from(list(target)))
+    if isinstance(target[key], dict) and data.draw(st.booleans()):
+        target = target[key]["config"]
+        key = data.draw(st.sampled_from(list(target)))
+    target[key] = data.draw(st.sampled_from(MUTATIONS))
+    error = None
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_h5(line, Path(folder) / "model.h5")
+        try:
+            PassManager(legacy_to_qnn()).run(load_model(path))
+        except CompileError as raised:
+            error = raised
+    assert not isinstance(error, PassFaultError)
+    assert error is None or all(d.code and d.message for d in error.diagnostics)

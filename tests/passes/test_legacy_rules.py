@@ -51,7 +51,7 @@ BREAKING = {
     "LEG-ACT-01": lambda: image().relu(3),
     "LEG-ACT-02": lambda: image().conv(6, 4),
     "LEG-ACT-03": lambda: image().relu().add("ActivationDiscreteRelu", bitwidth=2),
-    "LEG-ACT-04": lambda: image().relu().add("ReLU", max_value=6.0).conv(6, 4),
+    "LEG-ACT-04": lambda: image().add("ReLU", max_value=6.0).conv(6, 4),
     "LEG-POOL-01": lambda: image().relu().average().dense(6, 3),
     "LEG-POOL-02": lambda: image().pool(padding="valid").relu(),
     "LEG-BN-01": lambda: image().relu().batchnorm(6).add("Flatten").dense(384, 3),
