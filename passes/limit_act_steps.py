@@ -122,7 +122,8 @@ def divide_weights(reader: Reader, ratios: Array) -> Ints:
     divisors = np.resize(ratios, weights.shape[-1 if depthwise else -2])
     divided = np.rint(weights / (divisors if depthwise else divisors[:, None])).astype(np.int64)
     reader.weights = Tensor.of(divided, reader.weights.type.element, reader.weights.name)
-    return np.abs(divided - weights)
+    change: Ints = np.abs(divided - weights)
+    return change
 
 
 def closer(op: qnn.Threshold, step: Array, ratios: Array) -> Ints:

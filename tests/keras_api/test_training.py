@@ -1,4 +1,4 @@
-"""The life of a legacy model: trained in float, quantized to four bits, fine-tuned, saved."""
+"""The life of a legacy model: trained in float, quantized to four bits, fine-tuned, saved, converted."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from generators.recorded import EXAMPLES
 from keras import layers
 
-from cnn2snn_ir import load_quantized_model, quantize
+from cnn2snn_ir import convert, load_quantized_model, quantize
 
 pytestmark = pytest.mark.slow
 
@@ -79,3 +79,14 @@ def test_saved_model_goes_on_learning(tuned):
     first = model.evaluate(IMAGES[TRAIN], LABELS[TRAIN], verbose=0)[0]
     model.fit(IMAGES[TRAIN], LABELS[TRAIN], batch_size=50, epochs=3, verbose=0)
     assert model.evaluate(IMAGES[TRAIN], LABELS[TRAIN], verbose=0)[0] < first
+
+
+def test_conversion_keeps_the_accuracy(tuned):
+    """Within 0.2 points on the 1000 digits, with the training images as typical samples."""
+    logits = load_quantized_model(tuned).predict(IMAGES, verbose=0)
+    program = convert(tuned, samples=IMAGES[TRAIN].astype(np.uint8))
+    found = program.predict(IMAGES.astype(np.uint8)).reshape(logits.shape)
+    hits, kept = (int((decided.argmax(axis=-1) == LABELS).sum()) for decided in (logits, found))
+    print(f"accuracy {hits / 1000:.3f} in Keras, {kept / 1000:.3f} on Akida 1")
+    assert abs(hits - kept) <= 2
+    assert program.module.annotations["target"] == "v1"
