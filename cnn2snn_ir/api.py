@@ -143,9 +143,10 @@ def version_for(module: Module, target: AkidaVersion | str | None) -> AkidaVersi
     """The generation to compile for; legacy models are for Akida 1, whatever the default."""
     from cnn2snn_ir.passes.legacy_input import is_legacy
 
+    current = get_akida_version()  # a wrong value in the environment is an error, whoever decides
     wanted = None if target is None else parse_version(target, "target")
     if not is_legacy(module):
-        return wanted or get_akida_version()
+        return wanted or current
     if wanted not in (None, AkidaVersion.v1):
         message = "models quantized by the legacy API run on Akida 1 only"
         raise fail("TARGET", message, where=module.sym_name, found=str(wanted), allowed="v1")

@@ -23,10 +23,12 @@ from cnn2snn_ir.passes.legalize.split_concats import SplitConcats
 from cnn2snn_ir.passes.legalize.split_depthwise import SplitDepthwise
 from cnn2snn_ir.passes.legalize.square_kernels import SquareKernels
 from cnn2snn_ir.passes.legalize.write_out_dilation import WriteOutDilation
+from cnn2snn_ir.passes.limit_act_steps import LimitActSteps
 from cnn2snn_ir.passes.materialize_alignment import MaterializeAlignment
 from cnn2snn_ir.passes.pipeline import MODULE, Pipeline
 from cnn2snn_ir.passes.sink_biases import SinkBiases
 from cnn2snn_ir.passes.synthesize_thresholds import SynthesizeThresholds
+from cnn2snn_ir.passes.widen_weights import WidenWeights
 from cnn2snn_ir.versions import AkidaVersion
 
 LEGALIZATIONS: tuple[Pass, ...] = (
@@ -57,6 +59,8 @@ def akida1_default(legalize: bool = True) -> Pipeline:
             CheckLegality(AkidaVersion.v1),  # single layers, by the names their users gave them
             SinkBiases(),
             FoldThresholds(),
+            LimitActSteps(),
+            *((WidenWeights(),) if legalize else ()),
             SynthesizeThresholds(),
             FuseBlocks(AkidaVersion.v1),
             CheckLegality(AkidaVersion.v1),  # blocks, and what no block took

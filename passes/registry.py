@@ -43,6 +43,8 @@ PASSES = {
     "fuse-blocks": "cnn2snn_ir.passes.fuse_blocks:FuseBlocks",
     "infer-bitwidths": "cnn2snn_ir.passes.infer_bitwidths:InferBitwidths",
     "sink-biases": "cnn2snn_ir.passes.sink_biases:SinkBiases",
+    "limit-act-steps": "cnn2snn_ir.passes.limit_act_steps:LimitActSteps",
+    "widen-weights": "cnn2snn_ir.passes.widen_weights:WidenWeights",
     "synthesize-thresholds": "cnn2snn_ir.passes.synthesize_thresholds:SynthesizeThresholds",
     "convert-to-akida1": "cnn2snn_ir.passes.convert_to_akida1:ConvertToAkida1",
     "convert-to-akida2": "cnn2snn_ir.passes.convert_to_akida2:ConvertToAkida2",

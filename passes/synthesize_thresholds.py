@@ -24,47 +24,18 @@ import numpy as np
 from cnn2snn_ir.analysis.interval import Range
 from cnn2snn_ir.analysis.occurrence import Occurrence
 from cnn2snn_ir.analysis.ranges import value_ranges
-from cnn2snn_ir.analysis.registers import Limits, level_errors, moved_potentials, synthesize
+from cnn2snn_ir.analysis.registers import in_grains, level_errors, moved_potentials, synthesize
 from cnn2snn_ir.diagnostics import Diagnostic, Severity
 from cnn2snn_ir.dialects import builtin, qnn
-from cnn2snn_ir.ir import F32, Op, Tensor, Value, si
+from cnn2snn_ir.ir import F32, Op, Tensor, si
 from cnn2snn_ir.ir.location import layers
 from cnn2snn_ir.ir.rewrite import Rewriter
 from cnn2snn_ir.ir.verify import place
 from cnn2snn_ir.passes.base import STATED, Pass, PassContext
-from cnn2snn_ir.passes.fuse_blocks import is_image
-from cnn2snn_ir.reference import run
-from cnn2snn_ir.reference.arithmetic import Array, Ints, level_boundaries
-
-INPUT_LIMITS = Limits(threshold=2**23 - 1, act_step=2**20 - 1)
-LIMITS = Limits(threshold=2**19 - 1, act_step=2**16 - 1)
-"""Registers of an input convolution, and of all other layers; source: the ranges to which cnn2snn 2.19.3 clips them."""
+from cnn2snn_ir.passes.neurons import fits, grains, potentials_seen, reach, some, step_limits
+from cnn2snn_ir.reference.arithmetic import Ints, level_boundaries
 
 THRESHOLD = si(32)
-WIDEST = 4
-"""Bits of an activation, at most."""
-
-CHUNK = 32
-"""Samples run at a time."""
-
-MOST_SEEN = 1 << 17
-"""Potentials of a neuron that are looked at; of more, only every so manyth."""
-
-NAMED = 4
-"""Channels that a message names; the IR has them all."""
-
-
-def limits_of(op: qnn.Threshold) -> Limits:
-    """The limits of the registers of the layer that ends in `op`."""
-    main: Op = op
-    while isinstance(main, (qnn.Threshold, qnn.MaxPool, qnn.SumPool, qnn.BiasAdd)):
-        main = main.operands[0].owner
-    return INPUT_LIMITS if isinstance(main, qnn.Conv2D) and is_image(main.x) else LIMITS
-
-
-def fits(op: Op) -> bool:
-    """True for what a neuron's activation can be."""
-    return isinstance(op, qnn.Threshold) and op.base == 0 and op.to.lo == 0 and op.to.bits <= WIDEST
 
 
 class SynthesizeThresholds(Pass):
@@ -88,34 +59,13 @@ class SynthesizeThresholds(Pass):
         return True
 
 
-def potentials_seen(
-    module: builtin.Module, thresholds: list[qnn.Threshold], samples: Array | None
-) -> dict[Value, Ints]:
-    """The operands [n, channels] of `thresholds` for the samples; without any, for an input of zeros."""
-    if samples is None:
-        samples = np.zeros((1, *module.inputs[0].shape), module.inputs[0].element.dtype)
-    seen: dict[Value, list[Ints]] = {threshold.x: [] for threshold in thresholds}
-
-    def observe(op: Op, array: Array) -> None:
-        if op.results[0] in seen:
-            rows = array.reshape(-1, array.shape[-1])
-            seen[op.results[0]].append(rows[:: max(1, len(samples) * len(rows) // len(array) // MOST_SEEN)])
-
-    for start in range(0, len(samples), CHUNK):
-        run(module, samples[start : start + CHUNK], observe)
-    return {value: np.concatenate(parts) for value, parts in seen.items()}
-
-
 def neurons(op: qnn.Threshold, proven: Range, seen: Ints) -> tuple[qnn.Fire, list[Diagnostic]]:
     """The registers for the boundaries of `op`, and what there is to say about them."""
-    channels, levels = op.x.type.channels, op.thresholds.int64
-    lo, hi = (np.broadcast_to(bound, (channels,)).astype(np.int64) for bound in (proven.lo, proven.hi))
-    wanted = np.broadcast_to(levels, (channels, levels.shape[1]))
-    bits, limits = op.to.bits, limits_of(op)
-    step = Limits(limits.threshold, limits.act_step << (WIDEST - bits))  # act_step is stored as if there were 4 bits
-    registers = synthesize(wanted, lo, hi, step, Occurrence(seen, lo, hi))
-    act_step = registers.act_step(bits)
-    given = level_boundaries(registers.threshold, act_step, bits)
+    grain = grains(op)
+    wanted, lo, hi = reach(op, proven, grain)
+    registers = synthesize(wanted, lo, hi, grain, step_limits(op), Occurrence(seen // grain, lo, hi))
+    act_step = registers.act_step(op.to.bits)
+    given = in_grains(level_boundaries(registers.threshold, act_step, op.to.bits), grain)
     count, apart = level_errors(wanted, given, lo, hi)
     name = op.thresholds.name.rpartition("/")[0] or "neurons"
     fire = qnn.Fire(
@@ -126,20 +76,21 @@ def neurons(op: qnn.Threshold, proven: Range, seen: Ints) -> tuple[qnn.Fire, lis
     )
     if apart.any():
         fire.annotations["off_by"] = tuple(int(n) for n in apart)
-        fire.annotations["differs"] = tuple(stated(wanted, given, lo, hi, apart))
-    return fire, list(remarks(op, count, hi - lo + 1, bounded_below(op, wanted, hi)))
+        fire.annotations["differs"] = tuple(stated(wanted, given, lo, hi, grain, apart))
+    return fire, list(remarks(op, count, hi - lo + 1, bounded_below(op, wanted, hi, grain)))
 
 
-def stated(wanted: Ints, given: Ints, lo: Ints, hi: Ints, apart: Ints) -> Iterator[str]:
+def stated(wanted: Ints, given: Ints, lo: Ints, hi: Ints, grain: Ints, apart: Ints) -> Iterator[str]:
     """`channel: from..to from..to …` for each channel in which potentials reach another level."""
     for channel in np.flatnonzero(apart):
         spans = moved_potentials(wanted[channel], given[channel], int(lo[channel]), int(hi[channel]))
-        yield f"{channel}: " + " ".join(f"{a}..{b}" if a < b else f"{a}" for a, b in spans)
+        units = ((a * grain[channel], b * grain[channel]) for a, b in spans)
+        yield f"{channel}: " + " ".join(f"{a}..{b}" if a < b else f"{a}" for a, b in units)
 
 
-def bounded_below(op: qnn.Threshold, wanted: Ints, hi: Ints) -> Ints:
+def bounded_below(op: qnn.Threshold, wanted: Ints, hi: Ints, grain: Ints) -> Ints:
     """For each channel whose model stops below the last level although its neuron goes on, that level; else 0."""
-    last = (wanted <= op.x.type.element.hi).sum(axis=1)  # no potential of the type reaches a level above
+    last = (wanted * grain[:, None] <= op.x.type.element.hi).sum(axis=1)  # nothing reaches a level above
     top = np.take_along_axis(wanted, np.maximum(last - 1, 0)[:, None], axis=1)[:, 0]
     next_one = top + (top - wanted[:, 0]) / np.maximum(last - 1, 1)
     return np.where((last > 0) & (last < wanted.shape[1]) & (next_one <= hi), last, 0)
@@ -173,10 +124,3 @@ def remarks(op: qnn.Threshold, count: Ints, reachable: Ints, bounded: Ints) -> I
             help="the attribute `differs` of the layer lists them; give typical samples to have the common ones right",
             severity=Severity.REMARK,
         )
-
-
-def some(parts: Iterator[str]) -> str:
-    """The first few of a list in words."""
-    found = list(parts)
-    more = [f"{len(found) - NAMED} more"] if len(found) > NAMED else []
-    return "; ".join([*found[:NAMED], *more])

@@ -46,6 +46,10 @@ CHECKS = {
         "some potentials reach a neighbouring level, because two registers cannot put every level right (a remark)",
         "nothing; typical samples (--samples) have the common potentials right",
     ),
+    "AK1-STEP-01": Meaning(
+        "levels lie further apart than a register holds, so they were moved together and weights divided (a warning)",
+        "use fewer input channels in front of an average, or target Akida 2",
+    ),
     "AK1-BOUND-01": Meaning(
         "the ReLU of some channels is bounded below the last level, and Akida 1 goes on to the last (a warning)",
         "calibrate again, so that the output quantizer's range is the ReLU's",

@@ -6,11 +6,13 @@ A neuron of Akida 1 with `b` bits reaches level k of n = 2^b - 1 at the potentia
 
 so the first level lies anywhere and the others on a straight line.  A model wants level k at P >= t_k, any integers
 that do not decrease.  Of all potentials, only those between `lo` and `hi` can occur: a wanted boundary outside of them
-asks only for one that is outside too.  For a given threshold every level then admits an interval of steps
+asks only for one that is outside too.  If all weights of a neuron are multiples of some g, its grain, so are its
+potentials; they are counted in grains here, and a boundary has g integers to lie at.  For a given threshold every level
+then admits an interval of steps
 
-    lo < t_k <= hi    (k - 1) · step in [t_k - 1 - threshold, t_k - threshold)
-    t_k > hi          (k - 1) · step >= hi - threshold
-    t_k <= lo         (k - 1) · step <  lo - threshold
+    lo < t_k <= hi    (k - 1) · step in [g · (t_k - 1) - threshold, g · t_k - threshold)
+    t_k > hi          (k - 1) · step >= g · hi - threshold
+    t_k <= lo         (k - 1) · step <  g · lo - threshold
 
 and a step in all of them is exact.  Where there is none, of all pairs near a line through two of the boundaries that
 one is taken that moves the fewest potentials to another level, weighed by how far and by how often they occur.  All
@@ -95,34 +97,53 @@ def _apart(wanted: Ints, found: Ints, lows: Ints, ends: Ints) -> tuple[Ints, Int
     return edges, np.where(np.diff(edges, axis=1) > 0, apart, 0)
 
 
-def synthesize(wanted: Ints, lo: Ints, hi: Ints, limits: Limits, measure: Measure) -> Registers:
+class Wish(NamedTuple):
+    """What a neuron should do: boundaries [levels], all potentials in [lo, hi], in grains of `grain` units."""
+
+    boundaries: Ints
+    lo: int
+    hi: int
+    grain: int
+
+
+def synthesize(wanted: Ints, lo: Ints, hi: Ints, grain: Ints, limits: Limits, measure: Measure) -> Registers:
     """Registers for boundaries `wanted` [channels, levels] of potentials that lie in [lo, hi] [channels].
 
-    Exact for every channel for which two registers within `limits` can be.
+    Boundaries and potentials count grains of so many units [channels], which is what registers count.  Exact for every
+    channel for which two registers within `limits` can be.
     """
-    found = [_neuron(wanted[c], int(lo[c]), int(hi[c]), limits, measure, c) for c in range(len(wanted))]
+    wishes = (
+        Wish(np.clip(row, a, b + 1), int(a), int(b), int(g)) for row, a, b, g in zip(wanted, lo, hi, grain, strict=True)
+    )
+    found = [_neuron(wish, limits, measure, channel) for channel, wish in enumerate(wishes)]
     return Registers(*(np.array(column, np.int64) for column in zip(*found, strict=True)))
 
 
-def _neuron(wanted: Ints, lo: int, hi: int, limits: Limits, measure: Measure, channel: int) -> tuple[int, int, int]:
+def in_grains(boundaries: Ints, grain: Ints) -> Ints:
+    """The smallest potential, in grains, that reaches each boundary [channels, levels] in units."""
+    found: Ints = -(-boundaries // grain[:, None])
+    return found
+
+
+def _neuron(wish: Wish, limits: Limits, measure: Measure, channel: int) -> tuple[int, int, int]:
     """Threshold, numerator and exponent of one channel."""
-    bounded = np.clip(wanted, lo, hi + 1)
-    thresholds = candidate_thresholds(bounded, lo, hi, limits.threshold)
-    lower, upper = admitted_steps(bounded, lo, hi, thresholds)
+    thresholds = candidate_thresholds(wish, limits.threshold)
+    lower, upper = admitted_steps(wish, thresholds)
     most = limits.act_step * UNIT
     for i in np.flatnonzero((lower.max(axis=1) < upper.min(axis=1)) & (lower.max(axis=1) <= most)):
         step = simplest(int(lower[i].max()), min(int(upper[i].min()), most + 1))
         if step is not None:
             return int(thresholds[i]), *step
-    return _nearest(bounded, thresholds, lower, upper, most, measure, channel)
+    return _nearest(wish, thresholds, lower, upper, most, measure, channel)
 
 
-def candidate_thresholds(wanted: Ints, lo: int, hi: int, limit: int) -> Ints:
-    """Thresholds worth trying, the likeliest first; `wanted` lies in [lo, hi + 1].
+def candidate_thresholds(wish: Wish, limit: int) -> Ints:
+    """Thresholds worth trying, the likeliest first.
 
     The best line comes close to two of the boundaries at least, or to the ends of the range in their place.  Where they
     lie on a line to begin with, that one is good for a start.
     """
+    wanted, lo, hi, grain = wish
     last = [int(t) - 1 for t in wanted]
     count = len(last)
     if is_straight(wanted, lo, hi):
@@ -132,8 +153,8 @@ def candidate_thresholds(wanted: Ints, lo: int, hi: int, limit: int) -> Ints:
         guesses |= {last[i] - round(i * (last[j] - last[i]) / (j - i)) for i, j in combinations(range(count), 2)}
         if wanted[0] <= lo:  # the first level is always reached, so the others may lie anywhere on a steep line
             guesses |= {p - k * steep for k, p in enumerate(last) for steep in (p - lo + 1, hi - p)}
-    near = sorted(range(-reach, reach + 1), key=abs)
-    thresholds = (min(max(guess + offset, -limit), limit) for offset in near for guess in sorted(guesses))
+    near = sorted(range(-reach * grain, reach * grain + grain), key=abs)
+    thresholds = (min(max(guess * grain + offset, -limit), limit) for offset in near for guess in sorted(guesses))
     return np.array(list(dict.fromkeys(thresholds)), np.int64)
 
 
@@ -147,31 +168,34 @@ def is_straight(wanted: Ints, lo: int, hi: int) -> bool:
     return bool((np.abs(wanted - np.minimum(line, hi + 1)) < 2).all())
 
 
-def admitted_steps(wanted: Ints, lo: int, hi: int, thresholds: Ints) -> tuple[Ints, Ints]:
+def admitted_steps(wish: Wish, thresholds: Ints) -> tuple[Ints, Ints]:
     """For each threshold and level the steps [lower, upper) that put the level where it is wanted, times UNIT.
 
     A first level that a threshold does not put there admits none.
     """
+    wanted, lo, hi, grain = wish
     free = np.int64(2) ** 62
-    distance = wanted - 1 - thresholds[:, None]
+    distance = grain * (wanted - 1) - thresholds[:, None]
     never, always = wanted > hi, wanted <= lo
     k = np.arange(len(wanted))
     parts = UNIT // np.maximum(k, 1)
-    lower = np.where(always, 0, np.where(never, hi - thresholds[:, None], distance)) * parts
-    upper = np.where(never, free, np.where(always, lo - thresholds[:, None], distance + 1) * parts)
-    held = np.where(never, distance <= 0, np.where(always, distance >= 0, distance == 0))[:, 0]
-    held = np.where(never[0], thresholds >= hi, np.where(always[0], thresholds < lo, held))
+    lower = np.where(always, 0, np.where(never, grain * hi - thresholds[:, None], distance)) * parts
+    upper = np.where(never, free, np.where(always, grain * lo - thresholds[:, None], distance + grain) * parts)
+    there = (distance[:, 0] <= 0) & (distance[:, 0] > -grain)
+    held = np.where(never[0], thresholds >= grain * hi, np.where(always[0], thresholds < grain * lo, there))
     lower[:, 0], upper[:, 0] = 1, np.where(held, free, 0)
     return np.maximum(lower, 1), upper
 
 
 def _nearest(
-    wanted: Ints, thresholds: Ints, lower: Ints, upper: Ints, most: int, measure: Measure, channel: int
+    wish: Wish, thresholds: Ints, lower: Ints, upper: Ints, most: int, measure: Measure, channel: int
 ) -> tuple[int, int, int]:
     """The registers that move the least weight to other levels, times how far."""
+    wanted = wish.boundaries
     edges = np.unique(np.clip(np.concatenate([lower, upper - 1], axis=1), 1, most), axis=1)
     k = np.arange(len(wanted))
-    found = thresholds[:, None, None] + (k * edges[..., None]) // UNIT + 1
+    units = thresholds[:, None, None] + (k * edges[..., None]) // UNIT + 1
+    found = -(-units // wish.grain)
     moved = np.abs(measure.below(channel, found) - measure.below(channel, wanted)).sum(axis=2)
     for index in np.argsort(moved, axis=None, kind="stable"):
         i, j = np.unravel_index(index, moved.shape)

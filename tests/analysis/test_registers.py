@@ -14,6 +14,7 @@ from cnn2snn_ir.analysis.registers import (
     MANTISSA_BITS,
     UNIT,
     Limits,
+    in_grains,
     level_errors,
     moved_potentials,
     simplest,
@@ -21,6 +22,7 @@ from cnn2snn_ir.analysis.registers import (
 )
 from cnn2snn_ir.reference.arithmetic import fire, level_boundaries
 
+ONE = np.array([1])
 WIDE = Limits(2**31 - 1, 2**24)
 
 
@@ -56,6 +58,23 @@ def levels(boundaries, lo, hi):
     return (np.arange(lo, hi + 1)[:, None] >= boundaries).sum(axis=1)
 
 
+def test_grains_are_play():
+    """Boundaries between which no straight line of integers fits, and one of thirds does."""
+    wanted = np.array([0, 2, 3])  # 0.9, 2.1 and 3.3, rounded up, less 1
+    assert levels(realized(2, -9, 9, wanted), -9, 9).tolist() != levels(wanted, -9, 9).tolist()
+    assert levels(realized(2, -9, 9, wanted, grain=3), -9, 9).tolist() == levels(wanted, -9, 9).tolist()
+
+
+@settings(max_examples=200, deadline=None)
+@given(wishes(largest=60), st.integers(2, 7))
+def test_a_grain_never_makes_it_worse(wish, grain):
+    bits, lo, hi, wanted = wish
+    finer, plain = (
+        np.abs(levels(realized(bits, lo, hi, wanted, g), lo, hi) - levels(wanted, lo, hi)) for g in (grain, 1)
+    )
+    assert finer.sum() <= plain.sum()
+
+
 def best(bits, lo, hi, wanted):
     """The fewest level errors of any threshold and any step, by trying all that differ."""
     count, width = 2**bits - 1, hi - lo + 1
@@ -84,10 +103,10 @@ def test_no_two_registers_do_better(bits, data):
     assert errors == best(bits, lo, hi, wanted)
 
 
-def realized(bits, lo, hi, wanted, limits=WIDE):
+def realized(bits, lo, hi, wanted, grain=1, limits=WIDE):
     bounds = np.array([lo]), np.array([hi])
-    registers = synthesize(wanted[None], *bounds, limits, Uniform(*bounds))
-    return level_boundaries(registers.threshold, registers.act_step(bits), bits)[0]
+    registers = synthesize(wanted[None], *bounds, np.array([grain]), limits, Uniform(*bounds))
+    return in_grains(level_boundaries(registers.threshold, registers.act_step(bits), bits), np.array([grain]))[0]
 
 
 @settings(max_examples=300, deadline=None)
@@ -124,7 +143,7 @@ def test_boundaries_of_two_registers_are_found_again(threshold, step, reach, bit
 def test_registers_stay_within_their_limits(wish, threshold, step):
     _, lo, hi, wanted = wish
     bounds = np.array([lo]), np.array([hi])
-    registers = synthesize(wanted[None], *bounds, Limits(threshold, step), Uniform(*bounds))
+    registers = synthesize(wanted[None], *bounds, ONE, Limits(threshold, step), Uniform(*bounds))
     assert abs(registers.threshold[0]) <= threshold
     assert 0 < registers.act_step(4)[0] <= step
     assert registers.act_step(4).dtype == np.float32
@@ -169,7 +188,7 @@ def test_common_potentials_keep_their_level():
     lo, hi = np.array([-50]), np.array([50])
     for common, broken in ((25, False), (12, False), (9, False)):
         seen = np.full((100, 1), common)
-        registers = synthesize(wanted, lo, hi, WIDE, Occurrence(seen, lo, hi))
+        registers = synthesize(wanted, lo, hi, ONE, WIDE, Occurrence(seen, lo, hi))
         found = level_boundaries(registers.threshold, registers.act_step(2), 2)[0]
         assert (levels(found, common, common) != levels(wanted[0], common, common)).any() == broken
 
