@@ -75,7 +75,8 @@ def dot(x: Ints, weights: Ints) -> Ints:
     if largest >= EXACT_FLOAT:
         product: Ints = x @ weights
         return product
-    return (x.astype(np.float64) @ weights.astype(np.float64)).astype(np.int64)
+    rows = x.reshape(-1, x.shape[-1]).astype(np.float64)  # one product of matrices, not one for each row of a map
+    return (rows @ weights.astype(np.float64)).astype(np.int64).reshape(*x.shape[:-1], weights.shape[1])
 
 
 def windows(

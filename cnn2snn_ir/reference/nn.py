@@ -62,8 +62,9 @@ def relu(op: nn.ReLU, x: Array) -> Array:
 def conv2d(op: nn.Conv2D, x: Array) -> Reals:
     height, width, channels, filters = op.weights.array.shape
     patches = windows(x.astype(np.float64), (height, width), op.strides, op.padding, op.dilation)
-    flat = patches.transpose(0, 1, 2, 4, 5, 3).reshape(*patches.shape[:3], height * width * channels)
-    return scaled(op, flat @ reals(op.weights).reshape(-1, filters)) + reals(op.bias)
+    rows = patches.transpose(0, 1, 2, 4, 5, 3).reshape(-1, height * width * channels)
+    sums = (rows @ reals(op.weights).reshape(-1, filters)).reshape(*patches.shape[:3], filters)
+    return scaled(op, sums) + reals(op.bias)
 
 
 @meaning_of(nn.DepthwiseConv2D)
