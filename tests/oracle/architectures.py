@@ -131,6 +131,20 @@ def separable(x: Tensor, name: str, filters: int, *, stride: int = 1, relu: Relu
     return conv(x, f"{name}_pw", filters, 1, relu=relu, bn=True)
 
 
+def fused_separable(
+    x: Tensor, name: str, filters: int, kernel: int = 3, *, stride: int = 1, relu: Relu = RELU6, pool: int | None = None
+) -> Tensor:
+    """Separable convolution in one layer, as Akida 1 has it, with folded batch normalization."""
+    made = layers.SeparableConv2D(filters, kernel, strides=stride, padding="same", use_bias=False, name=name)(x)
+    return _tail(made, name, relu, bn=True, pool=pool)
+
+
+def average_first(x: Tensor, name: str, filters: int) -> Tensor:
+    """Convolution, global average, ReLU: the order of Akida 1."""
+    x = layers.GlobalAveragePooling2D(name=f"{name}_gap")(conv(x, name, filters, 1, relu=None))
+    return layers.ReLU(6.0, name=f"{name}_relu")(x)
+
+
 def dense(x: Tensor, name: str, units: int, *, relu: Relu | None = None) -> Tensor:
     """Dense layer with an optional ReLU."""
     return _tail(layers.Dense(units, name=name)(x), name, relu, bn=False, pool=None)
@@ -457,6 +471,25 @@ def table_mlp(x: Tensor) -> Tensor:
     return dense(x, "classes", 5)
 
 
+def neurons(x: Tensor) -> Tensor:
+    """Every layer of Akida 1, averaged before the last activation."""
+    x = conv(x, "stem", 8, stride=2, bn=True)
+    x = fused_separable(x, "sep1", 12, pool=2)
+    x = conv(x, "conv1", 10, pool=2)
+    x = fused_separable(x, "sep2", 12, 5, relu=RELU3)
+    x = average_first(x, "mix", 16)
+    return dense(x, "classes", 5)
+
+
+def flat_neurons(x: Tensor) -> Tensor:
+    """Dense layers of Akida 1 behind a map."""
+    x = conv(x, "stem", 6, 5, stride=2, padding="valid")
+    x = fused_separable(x, "sep", 5)
+    x = layers.Flatten(name="flatten")(x)
+    x = dense(x, "hidden", 24, relu=RELU6)
+    return dense(x, "classes", 7)
+
+
 ARCHITECTURES: dict[str, Architecture] = {
     "kws": Architecture((49, 10, 1), keyword_spotting),
     "mobile": Architecture((24, 24, 3), mobile),
@@ -484,5 +517,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "upsampling": Architecture((8, 8, 3), upsampling),
     "tables": Architecture((8, 6, 1), tables),
     "table_mlp": Architecture((12,), table_mlp),
+    "neurons": Architecture((20, 24, 3), neurons),
+    "flat_neurons": Architecture((15, 13, 1), flat_neurons),
     "spatiotemporal": Architecture((10, 8, 1), spatiotemporal, streams=3),
 }

@@ -1,9 +1,10 @@
 """Compare every intermediate integer of recorded models with ours, at two levels.
 
-usage: python compare.py DIR
+usage: python compare.py DIR [v1]
 
 DIR holds NAME.h5 and NAME.npz, as `make_models.py` writes them.  Runs in the project's own environment.  Prints a
-line a model; the exit code is 1 if any integer differs that should not.
+line a model; the exit code is 1 if any integer differs that should not.  With `v1` programs are made for Akida 1, and
+each of their layers may differ by what it says.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from generators.recorded import Recorded
+from generators.recorded import Recorded, beyond_statement
 
 from cnn2snn_ir.api import compile_model
 from cnn2snn_ir.diagnostics import CompileError
@@ -47,11 +48,20 @@ def compare(recorded: Recorded) -> tuple[list[str], list[str]]:
     return [*said, f"program {seen}"], [*wrong, *also]
 
 
-def main(folder: Path) -> int:
+def compare_neurons(recorded: Recorded) -> tuple[list[str], list[str]]:
+    """The same for Akida 1."""
+    values = run_all(load_model(recorded.model), recorded.data["x"])
+    seen, wrong = verdict(recorded, values)
+    program, _ = compile_model(recorded.model, target="v1")
+    return [f"qnn {seen}", "program as stated"], [*wrong, *beyond_statement(program, values, recorded.data["x"])]
+
+
+def main(folder: Path, target: str = "v2") -> int:
     """Compare all; returns the exit code."""
     failed = 0
     for record in sorted(folder.glob("*.npz")):
-        said, wrong = compare(Recorded(record.with_suffix(".h5"), record))
+        recorded = Recorded(record.with_suffix(".h5"), record)
+        said, wrong = compare_neurons(recorded) if target == "v1" else compare(recorded)
         excused = record.stem.startswith(EXPECTED_TO_DIFFER)
         failed += bool(wrong) and not excused
         found = f"DIFFERENT: {', '.join(wrong)}" + (" (as it should)" if excused else "") if wrong else "equal"
@@ -61,4 +71,4 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(Path(sys.argv[1])))
+    raise SystemExit(main(Path(sys.argv[1]), *sys.argv[2:]))

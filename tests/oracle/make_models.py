@@ -1,6 +1,6 @@
 """Make the QuantizeML test models and what Keras computes with them.
 
-usage: python make_models.py OUTDIR [--only NAME ...] [--seed WORD]
+usage: python make_models.py OUTDIR [--akida1] [--only NAME ...] [--seed WORD]
 
 Needs an environment with `quantizeml` (see README.md beside this file). For every entry of `TABLE` two
 files appear in OUTDIR: NAME.h5, the quantized model as Keras saves it, and NAME.npz, every
@@ -81,6 +81,8 @@ class Entry:
     """Mixed into every seed."""
     also_keras: bool = False
     """Save the same model as a .keras archive too."""
+    akida: int = 2
+    """The generation that QuantizeML prepares the model for."""
     train: bool = False
     """Compile, train for one step and save with the optimizer's state."""
     ties: bool = False
@@ -147,6 +149,17 @@ TABLE: tuple[Entry, ...] = (
     Entry("anomaly_i16_w8_a8", "anomaly", source="integers", input_bits=16, samples=10),
     Entry("recurrent_fs16_w4_a8", "recurrent", weights=4, source="signed", input_bits=16, samples=10),
 )
+
+AKIDA1_TABLE: tuple[Entry, ...] = tuple(
+    Entry(f"{name}_i8_w{weights}_a{bits}_pt", name, weights, bits, per_tensor=True, offset=offset, akida=1, samples=8)
+    for name, weights, bits, offset in (
+        ("neurons", 4, 4, 0.0),
+        ("neurons", 2, 2, -1.0),
+        ("flat_neurons", 4, 4, -1.0),
+        ("flat_neurons", 4, 1, 0.0),
+    )
+)
+"""Models for Akida 1; they go to a folder of their own."""
 
 
 def structured_samples(entry: Entry, architecture: Architecture) -> Array:
@@ -248,6 +261,10 @@ def _recurrence_weights(channels: int, rng: np.random.Generator) -> list[Array]:
 def _spread_kernel(layer: keras.layers.Layer, sources: list[Any], rng: np.random.Generator) -> None:
     """Random kernel, normalised per output channel on `sources`, then scaled by a random gain."""
     kernel, *bias = layer.get_weights()
+    if isinstance(layer, keras.layers.SeparableConv2D):
+        layer.set_weights([rng.normal(size=kernel.shape), *bias])
+        _spread_pointwise(layer, sources, rng)
+        return
     kernel = rng.normal(size=kernel.shape)
     layer.set_weights([kernel, *(np.zeros_like(b) for b in bias)])
     output = np.concatenate(_outputs(layer, sources)).reshape(-1, layer.output_shape[-1])
@@ -257,6 +274,17 @@ def _spread_kernel(layer: keras.layers.Layer, sources: list[Any], rng: np.random
     factor = gain / np.maximum(size, 1e-3)
     kernel *= factor[:, None] if isinstance(layer, FILTERS_BEFORE_LAST) else factor
     layer.set_weights([kernel, *(gain * rng.normal(0.1, 0.3, b.shape) for b in bias)])
+
+
+def _spread_pointwise(layer: keras.layers.Layer, sources: list[Any], rng: np.random.Generator) -> None:
+    """The second kernel of a separable convolution, normalised as others are, behind a first one that is given."""
+    first, second, *bias = layer.get_weights()
+    second = rng.normal(size=second.shape)
+    layer.set_weights([first, second, *(np.zeros_like(b) for b in bias)])
+    output = np.concatenate(_outputs(layer, sources)).reshape(-1, second.shape[-1])
+    gain = np.exp2(rng.uniform(-1.5, 1.5, second.shape[-1]))
+    second *= gain / np.maximum(output.std(0), 1e-3)
+    layer.set_weights([first, second, *(gain * rng.normal(0.1, 0.3, b.shape) for b in bias)])
 
 
 def quantized_model(entry: Entry, architecture: Architecture, model: keras.Model, x: Array) -> keras.Model:
@@ -274,7 +302,8 @@ def quantized_model(entry: Entry, architecture: Architecture, model: keras.Model
     if architecture.recurrent:
         # whole sequences, which calibration cuts into calls again
         x = np.concatenate(x, axis=1)
-    elif architecture.streams:
+    os.environ["CNN2SNN_TARGET_AKIDA_VERSION"] = f"v{entry.akida}"
+    if architecture.streams and not architecture.recurrent:
         # batch after batch, each with one frame of every stream
         x = x.reshape(-1, *architecture.shape)
     return quantize(
@@ -362,11 +391,12 @@ def main() -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("outdir", type=Path)
     parser.add_argument("--seed", default="", metavar="WORD", help="for other weights and samples")
-    parser.add_argument("--only", nargs="+", metavar="NAME", choices=[entry.name for entry in TABLE])
+    parser.add_argument("--akida1", action="store_true", help="the models for Akida 1")
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=[e.name for e in (*TABLE, *AKIDA1_TABLE)])
     options = parser.parse_args()
     options.outdir.mkdir(parents=True, exist_ok=True)
     tf.config.experimental.enable_op_determinism()
-    for entry in TABLE:
+    for entry in AKIDA1_TABLE if options.akida1 else TABLE:
         if not options.only or entry.name in options.only:
             for path in make(replace(entry, salt=options.seed), options.outdir):
                 print(f"{path.name}: {path.stat().st_size} bytes", flush=True)
