@@ -24,6 +24,7 @@ from cnn2snn_ir.ir.location import layers
 from cnn2snn_ir.reference import run as interpret
 from cnn2snn_ir.reference.interpreter import Memory
 from cnn2snn_ir.runtime.model import Model
+from cnn2snn_ir.runtime.statements import beyond_statement, stated
 
 Array = npt.NDArray[Any]
 
@@ -181,6 +182,10 @@ class Comparison:
     samples: int = 0
     steps: int | None = None
     """Of networks that remember, whose samples are streams."""
+    stated: int = 0
+    """Neurons of the program that say that they may be off."""
+    beyond: set[str] = field(default_factory=set)
+    """Layers of it that are off by more than they say, given what the model computes before them."""
 
     @property
     def compared(self) -> list[Row]:
@@ -213,6 +218,11 @@ class Comparison:
         """True if every layer was compared or is accounted for, and no value differs."""
         return bool(self.compared) and not self.different and not self.missing
 
+    @property
+    def as_stated(self) -> bool:
+        """True if every layer is accounted for, and none is off by more than it says."""
+        return self.equal or bool(self.compared and self.stated and not self.beyond and not self.missing)
+
 
 # ---- comparing ----------------------------------------------------------------------------------------------------
 
@@ -224,7 +234,10 @@ def compare_levels(levels: Sequence[Level], x: Array) -> Comparison:
     """
     remembers = any(level.module.states for level in levels)
     steps = x if remembers else x[np.newaxis]
-    result = Comparison(tuple(levels), rows_of(levels), steps.shape[1], len(steps) if remembers else None)
+    program = levels[-1].module
+    result = Comparison(
+        tuple(levels), rows_of(levels), steps.shape[1], len(steps) if remembers else None, stated(program)
+    )
     chunk = min(chunk_size(level.module) for level in levels)
     starts = range(0, result.samples, chunk)
     memories: dict[tuple[int, str], Memory] = {(start, level.name): {} for start in starts for level in levels}
@@ -232,6 +245,8 @@ def compare_levels(levels: Sequence[Level], x: Array) -> Comparison:
         for start in starts:
             part = samples[start : start + chunk]
             values = {level.name: level.run(part, memories[start, level.name]) for level in levels}
+            if result.stated:
+                result.beyond.update(beyond_statement(program, values[levels[0].name], part))
             for row in result.rows:
                 for difference in row.differences:
                     expected, found = values[difference.against][row.name], values[difference.level][row.name]

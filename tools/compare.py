@@ -98,9 +98,20 @@ def render(result: Comparison) -> str:
     if result.missing:
         lines += ["", "not compared:"]
         lines += [f"  {row.name}: {why_not(row)}" for row in result.missing]
+    lines += statement(result)
     if row := result.first_different:
         lines += ["", first_difference(row, result.steps), "", differences(result)]
     return "\n".join(lines)
+
+
+def statement(result: Comparison) -> list[str]:
+    """What there is to say about neurons that may be off."""
+    if not result.stated:
+        return []
+    said = f"{result.stated} neurons state that they may be off (`off_by`); each layer by itself, on what the model"
+    if result.beyond:
+        return ["", f"{said} computes before it, is, but for {', '.join(sorted(result.beyond))}, which are off by more"]
+    return ["", f"{said} computes before it, is off by no more than it states"]
 
 
 def extent(result: Comparison) -> str:
@@ -154,6 +165,7 @@ def to_json(result: Comparison, floats: dict[str, Any] | None = None) -> str:
     data: dict[str, Any] = {
         "schema": SCHEMA_VERSION,
         "equal": result.equal,
+        "as_stated": result.as_stated,
         "samples": result.samples,
         "steps": result.steps,
         "levels": [{"name": level.name, "how": level.how} for level in result.levels],

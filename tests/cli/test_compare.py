@@ -56,6 +56,19 @@ def test_equal(mnist, capsys):
         assert f"  {level}" in out
 
 
+def test_neurons_of_akida_1_may_be_off_by_what_they_state(tmp_path, capsys):
+    model, program = EXAMPLES / "mnist_v1_i8_w4_a4_ptq.h5", tmp_path / "v1.fbz"
+    module, _ = compile_model(model, target="v1")
+    write_program(module, program)
+    code, data = report([model, program, "-i", SAMPLES, "--count", "20"], capsys)
+    assert (code, data["equal"], data["as_stated"]) == (0, False, True)
+    layer = next(op for op in module.body if op.results and op.results[0].name == "re_lu_11")
+    layer.threshold = Tensor.of(layer.threshold.array + 30, layer.threshold.type.element, "threshold")
+    write_program(module, program)
+    assert main(["compare", str(model), str(program), "-i", str(SAMPLES), "--count", "20"]) == 1
+    assert "is, but for re_lu_11, which are off by more" in capsys.readouterr().out
+
+
 def test_every_layer_is_accounted_for(mnist, capsys):
     code, data = report([MNIST, mnist, "-i", SAMPLES, "--count", "3"], capsys)
     assert (code, data["equal"], data["samples"]) == (0, True, 3)

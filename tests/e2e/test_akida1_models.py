@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from generators.recorded import beyond_statement, recorded_models
+from generators.recorded import recorded_models
 
 from cnn2snn_ir.api import compile_model
 from cnn2snn_ir.dialects import akida1
@@ -10,6 +10,7 @@ from cnn2snn_ir.frontends import load_model
 from cnn2snn_ir.frontends.keras_h5.archive import read_archive
 from cnn2snn_ir.reference import run_all
 from cnn2snn_ir.runtime.model import Model
+from cnn2snn_ir.runtime.statements import beyond_statement
 
 MODELS = {r.model.stem: r for r in recorded_models("akida1")}
 

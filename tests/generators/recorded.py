@@ -8,10 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn2snn_ir.dialects.builtin import Module
 from cnn2snn_ir.frontends.keras_h5.archive import read_archive
-from cnn2snn_ir.ir import Op
-from cnn2snn_ir.reference import run
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
@@ -56,23 +53,6 @@ class Recorded:
     def differing(self, values: Mapping[str, np.ndarray]) -> list[str]:
         """The layers in `values` whose integers are others than Keras's."""
         return [name for name in self.layers if name in values and not self.equals(name, values[name])]
-
-
-def beyond_statement(program: Module, values: Mapping[str, np.ndarray], samples: np.ndarray) -> list[str]:
-    """The layers of an Akida 1 program that are off by more than they say, each fed with the model's own `values`."""
-    wrong = []
-
-    def observe(op: Op, array: np.ndarray) -> np.ndarray | None:
-        name = op.results[0].name
-        if name not in values or op.results[0].type.element.is_float:
-            return None
-        expected = values[name].reshape(array.shape)
-        if (np.abs(array - expected) > np.array(op.annotations.get("off_by", 0))).any():
-            wrong.append(name)
-        return expected
-
-    run(program, samples, observe)
-    return wrong
 
 
 def recorded_models(folder: str = "quantizeml") -> list[Recorded]:

@@ -16,13 +16,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from generators.recorded import Recorded, beyond_statement
+from generators.recorded import Recorded
 
 from cnn2snn_ir.api import compile_model
 from cnn2snn_ir.diagnostics import CompileError
 from cnn2snn_ir.frontends import load_model
 from cnn2snn_ir.reference import run_all
 from cnn2snn_ir.runtime.model import Model
+from cnn2snn_ir.runtime.statements import beyond_statement
 
 EXPECTED_TO_DIFFER = "ties"
 """Models of this architecture are made so that float32 carriers round."""
