@@ -35,7 +35,17 @@ def survey(module: Module, pipeline: Pipeline) -> Diagnostics:
         elif not proceed(item, module, context, found):
             break
     found.extend(context.diagnostics)
-    return found
+    return without_consequences(found)
+
+
+CONSEQUENCES = ("AK1-LEFT", "AK1-ACT-04", "AK1-MAP-08")
+"""Rules on blocks of Akida 1, which are formed only of legal layers: behind another error they say nothing new."""
+
+
+def without_consequences(found: Diagnostics) -> Diagnostics:
+    """The diagnostics without those that others explain."""
+    causes = [d for d in found.errors if not d.code.startswith(CONSEQUENCES)]
+    return Diagnostics(d for d in found if not causes or not d.code.startswith(CONSEQUENCES))
 
 
 def add_new(found: Diagnostics, more: Iterable[Diagnostic]) -> None:
