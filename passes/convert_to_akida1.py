@@ -32,15 +32,15 @@ from cnn2snn_ir.ir import Op, Tensor
 from cnn2snn_ir.ir.verify import place
 from cnn2snn_ir.passes.base import Pass, PassContext
 from cnn2snn_ir.passes.lowering import (
+    Generation,
     Parts,
     dequantizer_variables,
-    feed_input,
+    lower_blocks,
     quantizer_variables,
-    refuse_left_over,
-    replace_block,
     reverse,
 )
 from cnn2snn_ir.passes.sink_biases import may_saturate
+from cnn2snn_ir.versions import AkidaVersion
 
 Lowering = Callable[[Parts], Op]
 
@@ -113,6 +113,10 @@ LOWERINGS: dict[BlockKind, Lowering] = {
 }
 """One for each kind of block."""
 
+GENERATION = Generation(
+    "akida1", AkidaVersion.v1, akida1.InputData, (BlockKind.INPUT_CONVOLUTIONAL, BlockKind.QUANTIZER)
+)
+
 
 def saturating_sums(module: builtin.Module) -> Iterator[Diagnostic]:
     """Convolutions that may saturate before their map is summed up: the layer saturates the sum only."""
@@ -138,13 +142,7 @@ class ConvertToAkida1(Pass):
 
     def run(self, op: Op, context: PassContext) -> bool:
         assert isinstance(op, builtin.Module)
-        refuse_left_over(op, "akida1", "AK1-LEFT-01")
-        blocks = [b for b in op.body if isinstance(b, qnn.Block)]
         Diagnostics(saturating_sums(op)).raise_errors("cannot convert to Akida 1")
-        for block in blocks:
-            feed_input(block, (BlockKind.INPUT_CONVOLUTIONAL, BlockKind.QUANTIZER), akida1.InputData)
-            replace_block(block, LOWERINGS[block.kind](Parts(block)))
-        context.statistics[f"{self.name}: layers"] += len(blocks)
-        if blocks:
-            op.annotations["target"] = "v1"
-        return bool(blocks)
+        converted = lower_blocks(op, GENERATION, lambda block: LOWERINGS[block.kind](Parts(block)))
+        context.statistics[f"{self.name}: layers"] += converted
+        return converted > 0

@@ -33,14 +33,14 @@ from cnn2snn_ir.dialects.qnn import BlockKind
 from cnn2snn_ir.ir import Op, Tensor
 from cnn2snn_ir.passes.base import Pass, PassContext
 from cnn2snn_ir.passes.lowering import (
+    Generation,
     Parts,
     dequantizer_variables,
-    feed_input,
+    lower_blocks,
     quantizer_variables,
-    refuse_left_over,
-    replace_block,
     reverse,
 )
+from cnn2snn_ir.versions import AkidaVersion
 
 Lowering = Callable[["LayerParts"], Op]
 
@@ -227,14 +227,6 @@ def concatenate(parts: LayerParts) -> Op:
     return akida2.Concatenate(parts.first(qnn.Concat).parts)
 
 
-def quantizer(parts: Parts) -> Op:
-    return akida2.Quantizer(**quantizer_variables(parts))
-
-
-def dequantizer(parts: Parts) -> Op:
-    return akida2.Dequantizer(**dequantizer_variables(parts))
-
-
 LOWERINGS: dict[BlockKind, Lowering] = {
     BlockKind.INPUT_CONV2D: input_conv2d,
     BlockKind.CONV2D: conv2d,
@@ -249,10 +241,12 @@ LOWERINGS: dict[BlockKind, Lowering] = {
     BlockKind.PICO_POST_PROCESSING: pico_post_processing,
     BlockKind.ADD: add,
     BlockKind.CONCATENATE: concatenate,
-    BlockKind.QUANTIZER: quantizer,
-    BlockKind.DEQUANTIZER: dequantizer,
+    BlockKind.QUANTIZER: lambda parts: akida2.Quantizer(**quantizer_variables(parts)),
+    BlockKind.DEQUANTIZER: lambda parts: akida2.Dequantizer(**dequantizer_variables(parts)),
 }
 """One for each kind of block."""
+
+GENERATION = Generation("akida2", AkidaVersion.v2, akida2.InputData, (BlockKind.INPUT_CONV2D, BlockKind.QUANTIZER))
 
 
 class ConvertToAkida2(Pass):
@@ -264,12 +258,6 @@ class ConvertToAkida2(Pass):
 
     def run(self, op: Op, context: PassContext) -> bool:
         assert isinstance(op, builtin.Module)
-        refuse_left_over(op, "akida2", "AK2-LEFT-01")
-        blocks = [b for b in op.body if isinstance(b, qnn.Block)]
-        for block in blocks:
-            feed_input(block, (BlockKind.INPUT_CONV2D, BlockKind.QUANTIZER), akida2.InputData)
-            replace_block(block, LOWERINGS[block.kind](LayerParts(block)))
-        context.statistics[f"{self.name}: layers"] += len(blocks)
-        if blocks:
-            op.annotations["target"] = "v2"
-        return bool(blocks)
+        converted = lower_blocks(op, GENERATION, lambda block: LOWERINGS[block.kind](LayerParts(block)))
+        context.statistics[f"{self.name}: layers"] += converted
+        return converted > 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from cnn2snn_ir.dialects.hardware import InputLayer
 from cnn2snn_ir.dialects.qnn import BlockKind
 from cnn2snn_ir.ir import F32, Op, Tensor, Value
 from cnn2snn_ir.ir.verify import place
+from cnn2snn_ir.versions import AkidaVersion
 
 T = TypeVar("T", bound=Op)
 
@@ -65,20 +67,51 @@ def dequantizer_variables(parts: Parts) -> dict[str, Any]:
     return {"x": x, "scales": Tensor.of(scales, F32, f"{parts.block.layer}/scales")}
 
 
-def refuse_left_over(module: builtin.Module, dialect: str, code: str) -> None:
+class Generation(NamedTuple):
+    """What blocks become."""
+
+    dialect: str
+    version: AkidaVersion
+    inputs: type[InputLayer]
+    """The layer through which others read a model input."""
+    direct: tuple[BlockKind, ...]
+    """Those that read it themselves."""
+
+    @property
+    def name(self) -> str:
+        """As people say it."""
+        return f"Akida {str(self.version)[1:]}"
+
+
+def lower_blocks(module: builtin.Module, generation: Generation, lower: Callable[[qnn.Block], Op]) -> int:
+    """Put a hardware layer in the place of every block; returns how many there were.
+
+    Raises `CompileError` with every op that no layer takes.
+    """
+    refuse_left_over(module, generation)
+    blocks = [op for op in module.body if isinstance(op, qnn.Block)]
+    for block in blocks:
+        if block.kind not in generation.direct:
+            feed_input(block, generation.inputs)
+        replace_block(block, lower(block))
+    if blocks:
+        module.annotations["target"] = str(generation.version)
+    return len(blocks)
+
+
+def refuse_left_over(module: builtin.Module, generation: Generation) -> None:
     """Raise `CompileError` with every op that no layer of the target takes."""
-    allowed = (dialect, "builtin", "nn")
+    allowed = (generation.dialect, "builtin", "nn")
     left = [op for op in module.body if op.op_name.partition(".")[0] not in allowed and not isinstance(op, qnn.Block)]
-    name = f"Akida {dialect[-1]}"
     Diagnostics(
         Diagnostic(
-            code,
-            f"no {name} layer computes this where it stands",
+            f"AK{str(generation.version)[1:]}-LEFT-01",
+            f"no {generation.name} layer computes this where it stands",
             where=place(op),
             help="see the reasons with cnn2snn-opt --pass-statistics",
         )
         for op in left
-    ).raise_errors(f"cannot convert to {name}")
+    ).raise_errors(f"cannot convert to {generation.name}")
 
 
 def replace_block(block: qnn.Block, layer: Op) -> None:
@@ -100,10 +133,8 @@ def replace_block(block: qnn.Block, layer: Op) -> None:
     layer.annotations.update({"layer": block.layer, **annotations})
 
 
-def feed_input(block: qnn.Block, direct: tuple[BlockKind, ...], layer: type[InputLayer]) -> None:
-    """Blocks other than those of the kinds `direct` read a model input through a `layer`, which makes it a map."""
-    if block.kind in direct:
-        return
+def feed_input(block: qnn.Block, layer: type[InputLayer]) -> None:
+    """Let a block read model inputs through a `layer`, which makes them maps."""
     for op in block.body:
         for index, value in enumerate(op.operands):
             if isinstance(value.owner, builtin.Input):

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cnn2snn_ir.diagnostics import Diagnostic
-from cnn2snn_ir.dialects.geometry import Padding, per_channel, spatial
+from cnn2snn_ir.dialects.geometry import Padding, per_channel
 from cnn2snn_ir.dialects.hardware import (
     DEPTHWISE_KERNEL,
     FULL_KERNEL,
@@ -27,6 +27,7 @@ from cnn2snn_ir.dialects.hardware import (
     Pool,
     QuantizerLayer,
     kernel_shape,
+    pooled_size,
 )
 from cnn2snn_ir.dialects.qnn import fault, verify_firing
 from cnn2snn_ir.ir import ElementType, Op, Tensor, TensorType, Value, attr, constant, operand, si
@@ -56,13 +57,7 @@ class ConvLayer(NeuralLayer, kw_only=True):
 
 def conv_result(op: ConvLayer, x: TensorType, weights: Tensor, filters: int) -> tuple[TensorType, ...]:
     """The result type of a convolution with its pooling."""
-    kernel = (weights.type.shape[0] or 0, weights.type.shape[1] or 0)
-    rows, columns = spatial(x, kernel, (op.stride, op.stride), op.padding)
-    if op.pool is Pool.MAX:
-        sums = TensorType((None, rows, columns, filters), op.acc)
-        rows, columns = spatial(sums, op.pool_size, op.pool_stride, op.padding)
-    if op.pool is Pool.AVERAGE:
-        rows = columns = 1
+    rows, columns = pooled_size(op, x, weights)
     return (TensorType((x.shape[0], rows, columns, filters), op.to or op.acc),)
 
 

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 
 from cnn2snn_ir.diagnostics import Diagnostic
-from cnn2snn_ir.dialects.geometry import Padding, per_channel, spatial, transposed_spatial
+from cnn2snn_ir.dialects.geometry import Padding, per_channel, transposed_spatial
 from cnn2snn_ir.dialects.hardware import (
     DEPTHWISE_KERNEL,
     FULL_KERNEL,
@@ -32,6 +32,7 @@ from cnn2snn_ir.dialects.hardware import (
     Pool,
     QuantizerLayer,
     kernel_shape,
+    pooled_size,
 )
 from cnn2snn_ir.dialects.qnn import ACCUMULATOR, PRODUCT, concatenated, fault, need_rank
 from cnn2snn_ir.ir import ElementType, Op, Tensor, TensorType, Value, attr, constant, operand, operands, si
@@ -111,14 +112,7 @@ def table_index(op: NeuralLayer) -> ElementType:
 
 def conv_result(op: ConvLayer, x: TensorType, weights: Tensor, filters: int) -> tuple[TensorType, ...]:
     """The result type of a convolution with its pooling."""
-    kernel = (weights.type.shape[0] or 0, weights.type.shape[1] or 0)
-    rows, columns = spatial(x, kernel, (op.stride, op.stride), op.padding)
-    if op.pool is Pool.MAX:
-        rows, columns = spatial(
-            TensorType((None, rows, columns, filters), op.acc), op.pool_size, op.pool_stride, op.padding
-        )
-    if op.pool is Pool.AVERAGE:
-        rows = columns = 1
+    rows, columns = pooled_size(op, x, weights)
     element = op.to or (op.post_op if op.pool is Pool.AVERAGE else op.acc)
     return (TensorType((x.shape[0], rows, columns, filters), element),)
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
+from typing import Protocol
 
 from cnn2snn_ir.diagnostics import Diagnostic
-from cnn2snn_ir.dialects.geometry import per_channel
+from cnn2snn_ir.dialects.geometry import Padding, per_channel, spatial
 from cnn2snn_ir.dialects.qnn import fault
 from cnn2snn_ir.ir import F32, ElementType, Op, Tensor, TensorType, Value, attr, constant, operand
 
@@ -37,6 +38,28 @@ def kernel_shape(weights: Tensor, rank: int, what: str) -> tuple[int, ...]:
     if weights.type.rank != rank:
         raise ValueError(f"needs weights {what}, found {weights.type}")
     return tuple(d or 0 for d in weights.type.shape)
+
+
+class PooledConvolution(Protocol):
+    """The geometry of a convolution with its pooling."""
+
+    stride: int
+    padding: Padding
+    pool: Pool
+    pool_size: tuple[int, int]
+    pool_stride: tuple[int, int]
+
+
+def pooled_size(op: PooledConvolution, x: TensorType, weights: Tensor) -> tuple[int, int]:
+    """Height and width of what a convolution gives; raises ValueError where a window does not fit."""
+    kernel = (weights.type.shape[0] or 0, weights.type.shape[1] or 0)
+    rows, columns = spatial(x, kernel, (op.stride, op.stride), op.padding)
+    if op.pool is Pool.AVERAGE:
+        return 1, 1
+    if op.pool is Pool.MAX:
+        sums = TensorType((None, rows, columns, x.channels), x.element)
+        return spatial(sums, op.pool_size, op.pool_stride, op.padding)
+    return rows, columns
 
 
 class InputLayer(Op):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cnn2snn_ir.diagnostics import Severity
-from cnn2snn_ir.dialects import builtin, nn, ops_of, qnn
+from cnn2snn_ir.dialects import builtin, ops_of, qnn
 from cnn2snn_ir.passes.legality.akida1_predicates import (
     activated,
     activation_type,
@@ -35,12 +35,10 @@ from cnn2snn_ir.passes.legality.akida2_predicates import (
     CONVOLUTIONS,
     equal_strides,
     flat_dense_input,
-    float_before_integers,
-    input_rank,
     left_over,
     no_dilation,
-    output_count,
 )
+from cnn2snn_ir.passes.legality.model import model_rules
 from cnn2snn_ir.passes.legality.rule import CONVERTER, Rule
 
 GUIDE = "BrainChip user guide, AKD1000 hardware constraints"
@@ -64,33 +62,7 @@ LEFT = tuple(op for op in SINGLE_OPS if op not in (*TOLD, qnn.DepthwiseConv2D))
 WARNING = Severity.WARNING
 
 RULES: tuple[Rule, ...] = (
-    Rule(
-        "AK1-MODEL-01",
-        "a model has one input and one output",
-        "1 and 1",
-        "split the model",
-        CONVERTER,
-        (builtin.Module,),
-        output_count,
-    ),
-    Rule(
-        "AK1-MODEL-02",
-        "the model input is a vector or an image",
-        "samples of 1 or 3 dimensions",
-        "reshape the input in front of the model",
-        CONVERTER,
-        (builtin.Input,),
-        input_rank,
-    ),
-    Rule(
-        "AK1-MODEL-03",
-        "float layers stand behind the last integer layer",
-        "a head such as softmax",
-        "quantize the layer, or end the model before it",
-        CONVERTER,
-        (nn.Softmax, nn.Activation, nn.ReLU, nn.Dense, nn.Reshape),
-        float_before_integers,
-    ),
+    *model_rules("AK1"),
     Rule(
         "AK1-SEQ-01",
         "Akida 1 runs one straight line: no layer joins two others",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cnn2snn_ir.diagnostics import Severity
-from cnn2snn_ir.dialects import builtin, nn, ops_of, qnn
+from cnn2snn_ir.dialects import builtin, ops_of, qnn
 from cnn2snn_ir.passes.legality.akida2_predicates import (
     CONVOLUTIONS,
     alignment,
@@ -15,17 +15,14 @@ from cnn2snn_ir.passes.legality.akida2_predicates import (
     fan_out,
     first_layer_type,
     flat_dense_input,
-    float_before_integers,
     fused_separable,
     input_alignment,
-    input_rank,
     left_over,
     mapped_channels,
     mapped_dense,
     mapped_kernel,
     mapped_padding,
     no_dilation,
-    output_count,
     padding_elsewhere,
     padding_value_range,
     pool_activation,
@@ -41,6 +38,7 @@ from cnn2snn_ir.passes.legality.akida2_predicates import (
     two_poolings,
     weight_bits,
 )
+from cnn2snn_ir.passes.legality.model import model_rules
 from cnn2snn_ir.passes.legality.rule import CONVERTER, GUIDE, PICO, SANITIZER, Rule
 from cnn2snn_ir.passes.legality.stream_predicates import (
     mapped_frames,
@@ -59,33 +57,7 @@ SINGLE_OPS = tuple(op for op in ops_of("qnn").values() if op is not qnn.Block)
 WARNING = Severity.WARNING
 
 RULES: tuple[Rule, ...] = (
-    Rule(
-        "AK2-MODEL-01",
-        "a model has one input and one output",
-        "1 and 1",
-        "split the model",
-        CONVERTER,
-        (builtin.Module,),
-        output_count,
-    ),
-    Rule(
-        "AK2-MODEL-02",
-        "the model input is a vector or an image",
-        "samples of 1 or 3 dimensions",
-        "reshape the input in front of the model",
-        CONVERTER,
-        (builtin.Input,),
-        input_rank,
-    ),
-    Rule(
-        "AK2-MODEL-03",
-        "float layers stand behind the last integer layer",
-        "a head such as softmax",
-        "quantize the layer, or end the model before it",
-        CONVERTER,
-        (nn.Softmax, nn.Activation, nn.ReLU, nn.Dense, nn.Reshape),
-        float_before_integers,
-    ),
+    *model_rules("AK2"),
     Rule(
         "AK2-STATE-01",
         "only convolutions over time and recurrences remember",
