@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from cnn2snn_ir.passes.base import Pass
 from cnn2snn_ir.passes.canonicalize import Canonicalize
-from cnn2snn_ir.passes.convert_to_akida1 import ConvertToAkida1
 from cnn2snn_ir.passes.convert_to_akida2 import ConvertToAkida2
 from cnn2snn_ir.passes.fold_scales import FoldScales
-from cnn2snn_ir.passes.fold_thresholds import FoldThresholds
 from cnn2snn_ir.passes.fuse_blocks import FuseBlocks
 from cnn2snn_ir.passes.infer_bitwidths import InferBitwidths
 from cnn2snn_ir.passes.legality.check import CheckLegality
@@ -23,12 +21,8 @@ from cnn2snn_ir.passes.legalize.split_concats import SplitConcats
 from cnn2snn_ir.passes.legalize.split_depthwise import SplitDepthwise
 from cnn2snn_ir.passes.legalize.square_kernels import SquareKernels
 from cnn2snn_ir.passes.legalize.write_out_dilation import WriteOutDilation
-from cnn2snn_ir.passes.limit_act_steps import LimitActSteps
 from cnn2snn_ir.passes.materialize_alignment import MaterializeAlignment
 from cnn2snn_ir.passes.pipeline import MODULE, Pipeline
-from cnn2snn_ir.passes.sink_biases import SinkBiases
-from cnn2snn_ir.passes.synthesize_thresholds import SynthesizeThresholds
-from cnn2snn_ir.passes.widen_weights import WidenWeights
 from cnn2snn_ir.versions import AkidaVersion
 
 LEGALIZATIONS: tuple[Pass, ...] = (
@@ -46,29 +40,6 @@ LEGALIZATIONS: tuple[Pass, ...] = (
     LimitFanOut(),
 )
 """Exact rewrites of what Akida 2 has no layer for: kernels, poolings, lone ops, then who reads what."""
-
-
-def akida1_default(legalize: bool = True) -> Pipeline:
-    """From an imported `qnn` module to an Akida 1 program; without `legalize`, only as the model states it."""
-    return Pipeline(
-        MODULE,
-        (
-            Canonicalize(),
-            FoldScales(),
-            *((WriteOutDilation(),) if legalize else ()),
-            CheckLegality(AkidaVersion.v1),  # single layers, by the names their users gave them
-            SinkBiases(),
-            FoldThresholds(),
-            LimitActSteps(),
-            *((WidenWeights(),) if legalize else ()),
-            SynthesizeThresholds(),
-            FuseBlocks(AkidaVersion.v1),
-            CheckLegality(AkidaVersion.v1),  # blocks, and what no block took
-            ConvertToAkida1(),
-            Canonicalize(),
-            InferBitwidths(),
-        ),
-    )
 
 
 def akida2_legalize() -> Pipeline:

@@ -60,7 +60,7 @@ PASSES = {
 """Name ▶ `module:class`."""
 
 PIPELINES: dict[str, str] = {
-    "akida1-default": "cnn2snn_ir.passes.default_pipelines:akida1_default",
+    "akida1-default": "cnn2snn_ir.passes.akida1_pipeline:akida1_default",
     "akida2-default": "cnn2snn_ir.passes.default_pipelines:akida2_default",
     "akida2-legalize": "cnn2snn_ir.passes.default_pipelines:akida2_legalize",
     "legacy-to-qnn": "cnn2snn_ir.passes.legacy_pipeline:legacy_to_qnn",

@@ -23,7 +23,7 @@ from cnn2snn_ir.diagnostics import Diagnostic, Diagnostics, fail
 from cnn2snn_ir.dialects import akida2, builtin
 from cnn2snn_ir.ir import Op, Value
 from cnn2snn_ir.reference.interpreter import Memory
-from cnn2snn_ir.reference.semantics import TABLE
+from cnn2snn_ir.reference.semantics import meaning
 from cnn2snn_ir.runtime.backend import Backend, Program
 from cnn2snn_ir.runtime.given import InputCheck, Inputs, checked, memory_of
 from cnn2snn_ir.runtime.layer import Layer, prepare
@@ -214,7 +214,7 @@ def check_executable(module: builtin.Module) -> None:
     """Raise `CompileError` for ops that are not executable, all at once."""
     problems = Diagnostics()
     for op in executed(module):
-        if type(op) not in TABLE:
+        if meaning(type(op)) is None:
             where = (op.results[0].name if op.results else None) or op.op_name
             hint = "lower the module to the akida1 or akida2 level first" if op.op_name.startswith("qnn.") else ""
             problems.add(Diagnostic("RUN-NO-SEMANTICS", f"{op.op_name} cannot be executed", where=where, help=hint))

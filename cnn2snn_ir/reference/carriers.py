@@ -13,7 +13,7 @@ import numpy as np
 from cnn2snn_ir.dialects import qnn
 from cnn2snn_ir.ir import Op
 from cnn2snn_ir.reference.arithmetic import Array, Ints, recur, saturate
-from cnn2snn_ir.reference.semantics import TABLE, Semantics
+from cnn2snn_ir.reference.semantics import Semantics, meaning
 
 
 def carried(x: Array) -> Array:
@@ -48,5 +48,7 @@ CARRIED: dict[type[Op], Semantics] = {qnn.Shift: shift, qnn.Requantize: requanti
 
 def evaluate_carried(op: Op, *inputs: Array) -> tuple[Array, ...]:
     """The results of one op."""
-    found = CARRIED.get(type(op), TABLE[type(op)])(op, *inputs)
+    function = CARRIED.get(type(op)) or meaning(type(op))
+    assert function is not None
+    found = function(op, *inputs)
     return tuple(map(carried, found if isinstance(found, tuple) else (found,)))

@@ -10,15 +10,10 @@ import numpy as np
 from cnn2snn_ir.diagnostics import fail
 from cnn2snn_ir.dialects import builtin, qnn
 from cnn2snn_ir.ir import Graph, Op, Value
-from cnn2snn_ir.reference import akida1 as _akida1  # registers its semantics
-from cnn2snn_ir.reference import akida2 as _akida2
-from cnn2snn_ir.reference import nn as _nn
-from cnn2snn_ir.reference import qnn as _qnn
 from cnn2snn_ir.reference.carriers import evaluate_carried
-from cnn2snn_ir.reference.semantics import TABLE, Array, carrier
+from cnn2snn_ir.reference.semantics import Array, carrier, meaning
 
 __all__ = ["evaluate_op", "run", "run_all"]
-_REGISTERED = (_akida1, _akida2, _nn, _qnn)
 
 Observer = Callable[[Op, Array], Array | None]
 """Sees an op and its first result; what it returns, if anything, goes on in the place of that result."""
@@ -35,10 +30,10 @@ def evaluate_op(op: Op, *inputs: Array) -> Array:
 
 def evaluate(op: Op, *inputs: Array) -> tuple[Array, ...]:
     """The results of one op for given operand arrays (int64 or float32)."""
-    meaning = TABLE.get(type(op))
-    if meaning is None:
+    function = meaning(type(op))
+    if function is None:
         raise fail("RUN-NO-SEMANTICS", "this op cannot be executed", where=op.op_name)
-    found = meaning(op, *inputs)
+    found = function(op, *inputs)
     return found if isinstance(found, tuple) else (found,)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,6 +14,10 @@ from cnn2snn_ir.ir import Op
 Array = npt.NDArray[Any]
 Semantics = Callable[..., "Array | tuple[Array, ...]"]
 TABLE: dict[type[Op], Semantics] = {}
+"""What has been registered so far; the module of a dialect registers its own when it is imported."""
+
+DIALECTS = ("akida1", "akida2", "nn", "qnn")
+"""Those with semantics, each in a module of its name beside this one."""
 
 _F = TypeVar("_F", bound=Semantics)
 
@@ -31,6 +36,14 @@ def meaning_of(op_class: type[Op]) -> Callable[[_F], _F]:
         return function
 
     return register
+
+
+def meaning(op_class: type[Op]) -> Semantics | None:
+    """The meaning of an op, if it has one; that of a dialect is imported when it is first asked for."""
+    dialect = op_class.op_name.partition(".")[0]
+    if op_class not in TABLE and dialect in DIALECTS:
+        import_module(f"cnn2snn_ir.reference.{dialect}")
+    return TABLE.get(op_class)
 
 
 def carrier(array: Array) -> Array:

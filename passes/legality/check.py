@@ -9,16 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 
 from cnn2snn_ir.diagnostics import Diagnostic, Diagnostics
 from cnn2snn_ir.dialects import qnn
 from cnn2snn_ir.ir import Op
 from cnn2snn_ir.passes.base import Pass, PassContext, option
-from cnn2snn_ir.passes.legality import akida1, akida2
 from cnn2snn_ir.passes.legality.rule import Rule
 from cnn2snn_ir.versions import AkidaVersion
 
-TABLES: dict[AkidaVersion, tuple[Rule, ...]] = {AkidaVersion.v1: akida1.RULES, AkidaVersion.v2: akida2.RULES}
+
+def rules_of(target: AkidaVersion) -> tuple[Rule, ...]:
+    """The table of a generation; only that one is imported."""
+    module = import_module(f"cnn2snn_ir.passes.legality.akida{str(target)[1:]}")
+    rules: tuple[Rule, ...] = module.RULES
+    return rules
 
 
 def illegalities(op: Op, rules: tuple[Rule, ...], why_not: Mapping[str, str] | None = None) -> Iterator[Diagnostic]:
@@ -63,7 +68,7 @@ class CheckLegality(RuleCheck):
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        return TABLES[self.target]
+        return rules_of(self.target)
 
     @property
     def subject(self) -> str:

@@ -13,7 +13,6 @@ from cnn2snn_ir.dialects import nn
 from cnn2snn_ir.dialects.builtin import Module
 from cnn2snn_ir.dialects.levels import Level, is_at
 from cnn2snn_ir.ir import Op
-from cnn2snn_ir.passes.legality.legacy_predicates import WEIGHTED, layer_behind, quantized_bits
 from cnn2snn_ir.passes.legality.rule import named
 
 FORBIDDEN, HOST = "TAIL-FLOAT", "TAIL-HOST"
@@ -35,6 +34,12 @@ def host_layers(module: Module) -> dict[str, list[Op]]:
 
 def stays_float(op: Op) -> bool:
     """True for an op of a legacy model that integers do not replace: nothing quantized stands behind it."""
+    from cnn2snn_ir.passes.legality.legacy_predicates import (  # few models need it
+        WEIGHTED,
+        layer_behind,
+        quantized_bits,
+    )
+
     weighted = isinstance(op, WEIGHTED) and quantized_bits(op) == 0
     return (weighted or isinstance(op, (nn.Softmax, nn.Activation, nn.ReLU))) and layer_behind(op) is None
 
