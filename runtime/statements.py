@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from cnn2snn_ir.dialects.akida1 import NeuralLayer
 from cnn2snn_ir.dialects.builtin import Module
 from cnn2snn_ir.ir import Op
 from cnn2snn_ir.reference import run
@@ -18,6 +19,12 @@ OFF_BY = "off_by"
 def stated(program: Module) -> int:
     """How many neurons of a program may be off."""
     return sum(int(np.count_nonzero(np.array(op.annotations.get(OFF_BY, 0)))) for op in program.body)
+
+
+def neurons(program: Module) -> int:
+    """How many neurons of a program have levels."""
+    layers = (op for op in program.body if isinstance(op, NeuralLayer) and op.to is not None)
+    return sum(op.results[0].type.channels for op in layers)
 
 
 def beyond_statement(program: Module, values: Mapping[str, Array], samples: Array) -> list[str]:

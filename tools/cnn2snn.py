@@ -6,7 +6,7 @@ import atexit
 import gc
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from cnn2snn_ir import __version__
 from cnn2snn_ir.diagnostics import fail
 from cnn2snn_ir.tools import console
 from cnn2snn_ir.versions import AkidaVersion
+
+if TYPE_CHECKING:
+    from cnn2snn_ir.dialects.builtin import Module
 
 app = typer.Typer(
     help="Compile quantized CNNs to Akida programs, run them bit for bit, and look at them.",
@@ -103,7 +106,21 @@ def convert(
     for done in context.diagnostics:
         if done.code == LEGALIZED:
             print(f"note: {done.message}", file=sys.stderr)
+    if module.annotations.get("target") == AkidaVersion.v1:
+        tell_stated(module)
     print(f"Model successfully converted and saved as {path}.")
+
+
+def tell_stated(module: Module) -> None:
+    """Say in a line how many neurons have levels that the model has not."""
+    from cnn2snn_ir.runtime.statements import neurons, stated
+
+    if off := stated(module):
+        print(
+            f"note: {off} of {neurons(module)} neurons give some potentials a neighbouring level, because two registers "
+            "hold all their boundaries; `cnn2snn check --target v1` has the layers, the program's `differs` all of them",
+            file=sys.stderr,
+        )
 
 
 def input_scaling(scale: float | None, shift: float | None) -> tuple[float, float] | None:

@@ -1,5 +1,6 @@
 """The `cnn2snn` command: what it writes, what it prints, how it fails."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -139,6 +140,18 @@ def test_the_model_is_not_overwritten(model, capsys):
 def test_missing_folder(model, tmp_path, capsys):
     err = failing(["convert", "-m", str(model), "-o", str(tmp_path / "no" / "x.fbz")], capsys)
     assert "no" in err
+
+
+def test_a_conversion_for_akida_1_says_what_its_neurons_cannot(tmp_path, capsys):
+    arguments = ["convert", "-m", str(EXAMPLES / "mnist_v1_i8_w4_a4_ptq.h5"), "-o", str(tmp_path / "v1.fbz")]
+    samples = ["--samples", str(EXAMPLES / "mnist_1000.npz")]
+    assert main([*arguments, "--target", "v1"]) == 0
+    assert re.search(r"note: 9\d of 144 neurons give some potentials a neighbouring level", capsys.readouterr().err)
+    before = (tmp_path / "v1.fbz").read_bytes()
+    assert main([*arguments, "--target", "v1", *samples]) == 0
+    assert (tmp_path / "v1.fbz").read_bytes() != before
+    missing = [*arguments, "--target", "v1", "--samples", str(tmp_path / "none.npy")]
+    assert "FILE-MISSING" in failing(missing, capsys)
 
 
 def test_target(model, capsys, monkeypatch):
