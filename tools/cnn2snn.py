@@ -117,8 +117,8 @@ def tell_stated(module: Module) -> None:
 
     if off := stated(module):
         print(
-            f"note: {off} of {neurons(module)} neurons give some potentials a neighbouring level, because two registers "
-            "hold all their boundaries; `cnn2snn check --target v1` has the layers, the program's `differs` all of them",
+            f"note: {off} of {neurons(module)} neurons give some potentials a neighbouring level: two registers hold "
+            "all their boundaries (`cnn2snn check --target v1` has the layers, their `differs` in the IR the potentials)",
             file=sys.stderr,
         )
 

@@ -150,6 +150,7 @@ def test_a_conversion_for_akida_1_says_what_its_neurons_cannot(tmp_path, capsys)
     before = (tmp_path / "v1.fbz").read_bytes()
     assert main([*arguments, "--target", "v1", *samples]) == 0
     assert (tmp_path / "v1.fbz").read_bytes() != before
+    capsys.readouterr()
     missing = [*arguments, "--target", "v1", "--samples", str(tmp_path / "none.npy")]
     assert "FILE-MISSING" in failing(missing, capsys)
 
