@@ -118,7 +118,7 @@ def tell_stated(module: Module) -> None:
     if off := stated(module):
         print(
             f"note: {off} of {neurons(module)} neurons give some potentials a neighbouring level: two registers hold "
-            "all their boundaries (`cnn2snn check --target v1` has the layers, their `differs` in the IR the potentials)",
+            "all their boundaries (`cnn2snn check --target v1` has the layers, `differs` in the IR the potentials)",
             file=sys.stderr,
         )
 
