@@ -22,7 +22,7 @@ UNSEEN = 1e-3
 """Weight of all that was never seen, beside 1 for all that was."""
 
 FALL = 25
-"""Half of the unseen weight falls by a factor of e over this fraction of the range; the other half is uniform."""
+"""Half of the unseen weight lies within this fraction of the range around the median."""
 
 
 class Occurrence:
@@ -58,7 +58,5 @@ class _Channel:
         if self.quantiles is not None:
             total = total + self.others * np.interp(edges, self.quantiles, QUANTILES)
         away = (edges - self.median) / fall
-        tail = 0.5 * np.exp(-np.abs(away))
-        unseen = np.where(away < 0, tail, 1 - tail) + away / FALL
-        result: Floats = total + UNSEEN * unseen
+        result: Floats = total + UNSEEN / 2 * (1 + away / (1 + np.abs(away)))
         return result

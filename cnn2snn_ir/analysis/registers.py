@@ -35,7 +35,10 @@ MOST_LEVELS = 15
 """Levels above 0 of a 4-bit activation, the widest that Akida 1 has."""
 
 NEAR = 3
-"""How far from the first boundary of a straight line the best threshold is looked for."""
+"""How far from where a line begins the best threshold is looked for."""
+
+SOME = 5
+"""Levels whose boundaries lines are drawn through, where they lie on none."""
 
 UNIT = math.lcm(*range(1, MOST_LEVELS + 1))
 """Every bound of a step is a multiple of 1 / UNIT."""
@@ -145,17 +148,22 @@ def candidate_thresholds(wish: Wish, limit: int) -> Ints:
     """
     wanted, lo, hi, grain = wish
     last = [int(t) - 1 for t in wanted]
-    count = len(last)
-    if is_straight(wanted, lo, hi):
-        guesses, reach = {last[0]}, NEAR
-    else:
-        guesses, reach = {last[0]} if wanted[0] > lo else set(), count
-        guesses |= {last[i] - round(i * (last[j] - last[i]) / (j - i)) for i, j in combinations(range(count), 2)}
+    guesses = {last[0]} if wanted[0] > lo else set()
+    if not is_straight(wanted, lo, hi):
+        some = telling(wanted, lo, hi)
+        guesses |= {last[i] - round(i * (last[j] - last[i]) / (j - i)) for i, j in combinations(some, 2)}
         if wanted[0] <= lo:  # the first level is always reached, so the others may lie anywhere on a steep line
-            guesses |= {p - k * steep for k, p in enumerate(last) for steep in (p - lo + 1, hi - p)}
-    near = sorted(range(-reach * grain, reach * grain + grain), key=abs)
+            guesses |= {last[k] - k * steep for k in some for steep in (last[k] - lo + 1, hi - last[k])}
+    near = sorted(range(-NEAR * grain, NEAR * grain + grain), key=abs)
     thresholds = (min(max(guess * grain + offset, -limit), limit) for offset in near for guess in sorted(guesses))
     return np.array(list(dict.fromkeys(thresholds)), np.int64)
+
+
+def telling(wanted: Ints, lo: int, hi: int) -> list[int]:
+    """A few levels that say where lines may run: the first and the last within reach, and some of all."""
+    inside = np.flatnonzero((wanted > lo) & (wanted <= hi))
+    spread = np.linspace(0, len(wanted) - 1, SOME).round().astype(int)
+    return sorted({*map(int, spread), *map(int, inside[:1]), *map(int, inside[-1:])})
 
 
 def is_straight(wanted: Ints, lo: int, hi: int) -> bool:
