@@ -22,8 +22,8 @@ UNSEEN = 1e-3
 """Weight of all that was never seen, beside 1 for all that was."""
 
 FALL = 100
-"""Half of the unseen weight lies within this fraction of the range around the median: measured on two QuantizeML models,
-whose levels differ least at 100 to 200."""
+"""Half of the unseen weight lies within this fraction of the range around the median; levels of two QuantizeML models
+differ least at 100 to 200."""
 
 
 class Occurrence:

@@ -49,8 +49,13 @@ def any_op(op: Op) -> str:
 
 def weight_bits(op: Any) -> str:
     bits = op.weights.type.element.bits
+    return unless(bits in (1, 2, 4, 8), f"{bits} bits")
+
+
+def mapped_weights(op: Any) -> str:
+    """Only an input convolution has weights of 8 bits on the chip."""
     first = isinstance(op, qnn.Conv2D) and is_image(op.x)
-    return unless(bits in ((1, 2, 4, 8) if first else (1, 2, 4)), f"{bits} bits")
+    return unless(op.weights.type.element.bits <= 4 or first, f"{op.weights.type.element.bits} bits")
 
 
 def separable_bits(op: qnn.Conv2D) -> str:

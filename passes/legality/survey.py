@@ -70,7 +70,7 @@ def proceed(item: Pass | Pipeline, module: Module, context: PassContext, found: 
 
 # ---- models with holes ----------------------------------------------------------------------------------------------
 
-FIRST_LAYER = ("AK1-PAD", "AK1-MAP-08", "AK1-WEIGHT", "AK2-INPUT", "AK2-PAD")
+FIRST_LAYER = ("AK1-PAD", "AK1-MAP-08", "AK1-MAP-09", "AK2-INPUT", "AK2-PAD")
 """Rules on a first layer; behind a hole nobody knows whether a layer is one."""
 
 

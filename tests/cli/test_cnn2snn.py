@@ -156,7 +156,7 @@ def test_a_conversion_for_akida_1_says_what_its_neurons_cannot(tmp_path, capsys)
 
 
 def test_target(model, capsys, monkeypatch):
-    assert "AK1-WEIGHT-01" in failing(["convert", "-m", str(model), "--target", "v1"], capsys)
+    assert "AK1-ACT-02" in failing(["convert", "-m", str(model), "--target", "v1"], capsys)
     monkeypatch.setenv("CNN2SNN_TARGET_AKIDA_VERSION", "v3")
     err = failing(["convert", "-m", str(model)], capsys)
     assert "CNN2SNN_TARGET_AKIDA_VERSION" in err

@@ -20,7 +20,7 @@ from cnn2snn_ir.dialects.geometry import Padding
 from cnn2snn_ir.frontends import load_model
 from cnn2snn_ir.ir import Tensor
 from cnn2snn_ir.ir.rewrite import Rewriter
-from cnn2snn_ir.passes.base import Pass
+from cnn2snn_ir.passes.base import Pass, PassContext
 from cnn2snn_ir.passes.instruments import PassFaultError, ValidateEach, VerifyEach, WholeTrial
 from cnn2snn_ir.passes.legacy_pipeline import legacy_to_qnn
 from cnn2snn_ir.passes.manager import PassManager
@@ -199,6 +199,15 @@ def test_programs_of_the_fixtures(name):
     found = model.predict(samples_for(lowered(load_model(path)), 20))
     assert found.shape == expected.shape
     assert np.abs(found - expected).mean() <= 0.05 * np.abs(expected).max()
+
+
+def test_eight_bits_behind_the_first_layer_run_but_do_not_map():
+    """The legacy converter takes them; the chip does not, so there is a warning."""
+    line = Line((9, 8, 3), 5).rescaling(1 / 64, -1.0).conv(3, 4, bits=8).relu(4).conv(4, 5, bits=8)
+    module, context = line.module(), PassContext()
+    PassManager(parse_pipeline("legacy-to-qnn, akida1-default"), [ValidateEach(2)]).run(module, context)
+    found = [(d.code, d.found) for d in context.diagnostics if d.severity == "warning"]
+    assert ("AK1-MAP-09", "8 bits") in found
 
 
 # ---- planted bugs ---------------------------------------------------------------------------------------------------

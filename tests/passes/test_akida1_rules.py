@@ -171,7 +171,7 @@ BREAKING = {
     "AK1-STATE-01": remembering,
     "AK1-CONV-01": conv(strides=(1, 2)),
     "AK1-CONV-02": conv(dilation=(2, 2)),
-    "AK1-WEIGHT-01": conv(bits=8),
+    "AK1-WEIGHT-01": conv(bits=3),
     "AK1-SEP-01": separable(bits=(2, 4)),
     "AK1-SEP-02": layer(inner_depthwise),
     "AK1-ACT-01": layer(unbounded),
@@ -194,6 +194,7 @@ BREAKING = {
     "AK1-MAP-06": averaged((6, 9), strides=(3, 3)),
     "AK1-MAP-07": vast_dense,
     "AK1-MAP-08": wide_input,
+    "AK1-MAP-09": conv(bits=8),
 }
 
 
@@ -252,4 +253,4 @@ def test_a_branch_is_named():
 def test_a_model_for_akida_2_gets_every_reason_at_once():
     with pytest.raises(CompileError) as caught:
         PassManager(parse_pipeline("akida1-default")).run(everything())
-    assert {d.code for d in caught.value.diagnostics} >= {"AK1-SEQ-01", "AK1-WEIGHT-01", "AK1-ACT-02", "AK1-SEP-02"}
+    assert {d.code for d in caught.value.diagnostics} >= {"AK1-SEQ-01", "AK1-ACT-02", "AK1-SEP-02"}
