@@ -41,7 +41,7 @@ class Contract(NamedTuple):
     max_lsb: float = 0
     """Steps of an integer; of a float, the real distance of two of the integers that it was made of."""
     stated: bool = False
-    """Each op's `off_by`, one number a channel, bounds what its result moves by when its operands do not move."""
+    """Each op's `OFF_BY`, one number a channel, bounds what its result moves by when its operands do not move."""
     relative: float = 0
     """Of reals, as a part of the largest magnitude in the tensor."""
 
@@ -52,6 +52,9 @@ class Contract(NamedTuple):
         parts += [f"relative({self.relative:g})"] if self.relative else []
         return ", ".join(parts) or "exact"
 
+
+OFF_BY = "off_by"
+"""The annotation with which ops state how far they may be off, one number a channel."""
 
 EXACT = Contract()
 REAL = Contract(relative=1e-6)

@@ -36,7 +36,7 @@ import numpy.typing as npt
 from cnn2snn_ir.diagnostics import CompileError, fail
 from cnn2snn_ir.dialects import nn, qnn
 from cnn2snn_ir.dialects.builtin import Input, Module
-from cnn2snn_ir.dialects.geometry import Padding, same_padding
+from cnn2snn_ir.dialects.geometry import adds_border
 from cnn2snn_ir.dialects.levels import Level
 from cnn2snn_ir.ir import F32, ElementType, Op, Tensor, TensorType, Value, si, ui
 from cnn2snn_ir.ir.rewrite import Rewriter
@@ -277,8 +277,7 @@ def zeros_of(op: Op, source: Potentials, weights: npt.NDArray[np.int64]) -> Rati
 
 def integer_zero(op: Any, source: Potentials) -> Tensor | None:
     """What a window reads at padded positions; None for 0, and where it pads nothing."""
-    sizes = zip(op.x.type.per_sample[:2], op.weights.type.shape[:2], op.strides, op.dilation, strict=True)
-    pads = op.padding is Padding.SAME and any(any(same_padding(n, k or 0, s, d)) for n, k, s, d in sizes)
+    pads = adds_border(op.x.type, op.weights.type.shape, op.strides, op.padding, op.dilation)
     if not pads or source.centred:
         return None
     if source.zero.ndim or source.zero.item().denominator != 1:

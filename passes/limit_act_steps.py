@@ -26,9 +26,9 @@ from cnn2snn_ir.diagnostics import Diagnostic, Severity
 from cnn2snn_ir.dialects import builtin, qnn
 from cnn2snn_ir.ir import Op, Tensor
 from cnn2snn_ir.ir.rewrite import Rewriter
-from cnn2snn_ir.passes.base import STATED, Pass, PassContext
+from cnn2snn_ir.passes.base import OFF_BY, STATED, Pass, PassContext
 from cnn2snn_ir.passes.legality.rule import named
-from cnn2snn_ir.passes.neurons import fits, limits_of, some, step_limits
+from cnn2snn_ir.passes.neurons import activations, boundaries, limits_of, line_through, some, step_limits
 from cnn2snn_ir.reference.arithmetic import Array, Ints
 
 Reader = qnn.Conv2D | qnn.DepthwiseConv2D | qnn.Dense
@@ -44,7 +44,7 @@ class LimitActSteps(Pass):
         assert isinstance(op, builtin.Module)
         ranges, rewriter = value_ranges(op), Rewriter(current=self.name)
         changed = False
-        for threshold in [inner for inner in op.body if isinstance(inner, qnn.Threshold) and fits(inner)]:
+        for threshold in activations(op):
             proven = ranges[threshold.x]
             if (excess(threshold, proven) <= 1).all():
                 continue
@@ -69,14 +69,7 @@ def steps(op: qnn.Threshold, proven: Range) -> tuple[Array, Ints]:
     wanted = boundaries(op)
     hi = np.broadcast_to(proven.hi, len(wanted)).astype(np.int64)
     reached = (wanted <= hi[:, None]).sum(axis=1)
-    last = np.take_along_axis(wanted, np.maximum(reached - 1, 0)[:, None], axis=1)[:, 0]
-    return (last - wanted[:, 0]) / np.maximum(reached - 1, 1), reached
-
-
-def boundaries(op: qnn.Threshold) -> Ints:
-    """The boundaries of every channel."""
-    found: Ints = np.broadcast_to(op.thresholds.int64, (op.x.type.channels, op.thresholds.array.shape[1]))
-    return found
+    return line_through(wanted, reached)[1], reached
 
 
 def reader_of(op: qnn.Threshold) -> Reader | None:
@@ -95,7 +88,7 @@ def repair(op: qnn.Threshold, reader: Reader, proven: Range, rewriter: Rewriter)
     step, _ = steps(op, proven)
     levels = Tensor.of(closer(op, step, ratios), op.thresholds.type.element, op.thresholds.name)
     new = rewriter.replace(op, qnn.Threshold(op.x, levels, op.to, op.base))
-    new.annotations["off_by"] = tuple(op.to.hi if ratio > 1 else 0 for ratio in ratios)
+    new.annotations[OFF_BY] = tuple(op.to.hi if ratio > 1 else 0 for ratio in ratios)
     state_reader(reader, change * op.to.hi)
     channels = np.flatnonzero(ratios > 1)
     return Diagnostic(
@@ -144,7 +137,7 @@ def state_reader(reader: Reader, change: Ints) -> None:
         if isinstance(op, qnn.SumPool):
             positions *= prod(op.x.type.per_sample[:2])
     if isinstance(op, qnn.Threshold):
-        op.annotations["off_by"] = (op.to.hi - op.base,) * op.x.type.channels
+        op.annotations[OFF_BY] = (op.to.hi - op.base,) * op.x.type.channels
     else:
         sums = change.reshape(-1, change.shape[-1]).sum(axis=0) * positions
-        op.annotations["off_by"] = tuple(int(n) for n in sums)
+        op.annotations[OFF_BY] = tuple(int(n) for n in sums)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
 from cnn2snn_ir.analysis.interval import Range
-from cnn2snn_ir.analysis.registers import Limits, in_grains
+from cnn2snn_ir.analysis.occurrence import Occurrence
+from cnn2snn_ir.analysis.registers import Limits, in_grains, synthesize
 from cnn2snn_ir.dialects import builtin, qnn
 from cnn2snn_ir.ir import Op, Value
 from cnn2snn_ir.passes.fuse_blocks import is_image
 from cnn2snn_ir.reference import run
-from cnn2snn_ir.reference.arithmetic import Array, Ints
+from cnn2snn_ir.reference.arithmetic import Array, Ints, level_boundaries
 
 INPUT_LIMITS = Limits(threshold=2**23 - 1, act_step=2**20 - 1)
 LIMITS = Limits(threshold=2**19 - 1, act_step=2**16 - 1)
@@ -33,9 +35,22 @@ NAMED = 4
 Main = qnn.Conv2D | qnn.Dense
 
 
-def fits(op: Op) -> bool:
-    """True for what a neuron's activation can be."""
-    return isinstance(op, qnn.Threshold) and op.base == 0 and op.to.lo == 0 and op.to.bits <= WIDEST
+def activations(module: builtin.Module) -> list[qnn.Threshold]:
+    """What the activations of neurons can be, in order."""
+    found = (op for op in module.body if isinstance(op, qnn.Threshold))
+    return [op for op in found if op.base == 0 and op.to.lo == 0 and op.to.bits <= WIDEST]
+
+
+def boundaries(op: qnn.Threshold) -> Ints:
+    """The boundaries of every channel [channels, levels]."""
+    found: Ints = np.broadcast_to(op.thresholds.int64, (op.x.type.channels, op.thresholds.array.shape[1]))
+    return found
+
+
+def line_through(wanted: Ints, count: Ints) -> tuple[Ints, Array]:
+    """Of each channel's first `count` boundaries, the last and the mean distance of neighbours."""
+    last = np.take_along_axis(wanted, np.maximum(count - 1, 0)[:, None], axis=1)[:, 0]
+    return last, (last - wanted[:, 0]) / np.maximum(count - 1, 1)
 
 
 def main_of(op: qnn.Threshold) -> Main | None:
@@ -68,12 +83,29 @@ def grains(op: qnn.Threshold) -> Ints:
     return found
 
 
-def reach(op: qnn.Threshold, proven: Range, grain: Ints) -> tuple[Ints, Ints, Ints]:
-    """In grains: the boundaries [channels, levels], and the potentials from lo to hi [channels] that can occur."""
-    channels = op.x.type.channels
-    lo, hi = (np.broadcast_to(bound, (channels,)).astype(np.int64) for bound in (proven.lo, proven.hi))
-    wanted = np.broadcast_to(op.thresholds.int64, (channels, op.thresholds.array.shape[1]))
-    return in_grains(wanted, grain), -(-lo // grain), hi // grain
+class Solution(NamedTuple):
+    """Registers for the neurons of an activation, and what they give; potentials and boundaries in grains."""
+
+    threshold: Ints
+    act_step: Array
+    grain: Ints
+    lo: Ints
+    hi: Ints
+    """The potentials that can occur [channels]."""
+    wanted: Ints
+    given: Ints
+    """The boundaries of the model and of the registers [channels, levels]."""
+
+
+def solve(op: qnn.Threshold, proven: Range, seen: Ints) -> Solution:
+    """The best registers, where potentials lie in `proven` and those in `seen` [n, channels] have been seen."""
+    bits, grain = op.to.bits, grains(op)
+    lowest, highest = (np.broadcast_to(b, (op.x.type.channels,)).astype(np.int64) for b in (proven.lo, proven.hi))
+    wanted, lo, hi = in_grains(boundaries(op), grain), -(-lowest // grain), highest // grain
+    registers = synthesize(wanted, lo, hi, grain, step_limits(op), Occurrence(seen // grain, lo, hi))
+    act_step = registers.act_step(bits)
+    given = in_grains(level_boundaries(registers.threshold, act_step, bits), grain)
+    return Solution(registers.threshold, act_step, grain, lo, hi, wanted, given)
 
 
 def potentials_seen(

@@ -22,18 +22,17 @@ from collections.abc import Iterator
 import numpy as np
 
 from cnn2snn_ir.analysis.interval import Range
-from cnn2snn_ir.analysis.occurrence import Occurrence
 from cnn2snn_ir.analysis.ranges import value_ranges
-from cnn2snn_ir.analysis.registers import in_grains, level_errors, moved_potentials, synthesize
+from cnn2snn_ir.analysis.registers import level_errors, moved_potentials
 from cnn2snn_ir.diagnostics import Diagnostic, Severity
 from cnn2snn_ir.dialects import builtin, qnn
 from cnn2snn_ir.ir import F32, Op, Tensor, si
 from cnn2snn_ir.ir.location import layers
 from cnn2snn_ir.ir.rewrite import Rewriter
 from cnn2snn_ir.ir.verify import place
-from cnn2snn_ir.passes.base import STATED, Pass, PassContext
-from cnn2snn_ir.passes.neurons import fits, grains, potentials_seen, reach, some, step_limits
-from cnn2snn_ir.reference.arithmetic import Ints, level_boundaries
+from cnn2snn_ir.passes.base import OFF_BY, STATED, Pass, PassContext
+from cnn2snn_ir.passes.neurons import Solution, activations, line_through, potentials_seen, solve, some
+from cnn2snn_ir.reference.arithmetic import Ints
 
 THRESHOLD = si(32)
 
@@ -46,7 +45,7 @@ class SynthesizeThresholds(Pass):
 
     def run(self, op: Op, context: PassContext) -> bool:
         assert isinstance(op, builtin.Module)
-        found = [inner for inner in op.body if isinstance(inner, qnn.Threshold) and fits(inner)]
+        found = activations(op)
         if not found:
             return False
         ranges, seen = value_ranges(op), potentials_seen(op, found, context.samples)
@@ -61,39 +60,35 @@ class SynthesizeThresholds(Pass):
 
 def neurons(op: qnn.Threshold, proven: Range, seen: Ints) -> tuple[qnn.Fire, list[Diagnostic]]:
     """The registers for the boundaries of `op`, and what there is to say about them."""
-    grain = grains(op)
-    wanted, lo, hi = reach(op, proven, grain)
-    registers = synthesize(wanted, lo, hi, grain, step_limits(op), Occurrence(seen // grain, lo, hi))
-    act_step = registers.act_step(op.to.bits)
-    given = in_grains(level_boundaries(registers.threshold, act_step, op.to.bits), grain)
-    count, apart = level_errors(wanted, given, lo, hi)
+    found = solve(op, proven, seen)
+    count, apart = level_errors(found.wanted, found.given, found.lo, found.hi)
     name = op.thresholds.name.rpartition("/")[0] or "neurons"
     fire = qnn.Fire(
         op.x,
-        Tensor.of(registers.threshold, THRESHOLD, f"{name}/threshold"),
-        Tensor.of(act_step, F32, f"{name}/act_step"),
+        Tensor.of(found.threshold, THRESHOLD, f"{name}/threshold"),
+        Tensor.of(found.act_step, F32, f"{name}/act_step"),
         op.to,
     )
     if apart.any():
-        fire.annotations["off_by"] = tuple(int(n) for n in apart)
-        fire.annotations["differs"] = tuple(stated(wanted, given, lo, hi, grain, apart))
-    return fire, list(remarks(op, count, hi - lo + 1, bounded_below(op, wanted, hi, grain)))
+        fire.annotations[OFF_BY] = tuple(int(n) for n in apart)
+        fire.annotations["differs"] = tuple(stated(found, apart))
+    return fire, list(remarks(op, count, found.hi - found.lo + 1, bounded_below(op, found)))
 
 
-def stated(wanted: Ints, given: Ints, lo: Ints, hi: Ints, grain: Ints, apart: Ints) -> Iterator[str]:
+def stated(found: Solution, apart: Ints) -> Iterator[str]:
     """`channel: from..to from..to …` for each channel in which potentials reach another level."""
-    for channel in np.flatnonzero(apart):
-        spans = moved_potentials(wanted[channel], given[channel], int(lo[channel]), int(hi[channel]))
-        units = ((a * grain[channel], b * grain[channel]) for a, b in spans)
-        yield f"{channel}: " + " ".join(f"{a}..{b}" if a < b else f"{a}" for a, b in units)
+    for c in np.flatnonzero(apart):
+        spans = moved_potentials(found.wanted[c], found.given[c], int(found.lo[c]), int(found.hi[c]))
+        units = ((a * found.grain[c], b * found.grain[c]) for a, b in spans)
+        yield f"{c}: " + " ".join(f"{a}..{b}" if a < b else f"{a}" for a, b in units)
 
 
-def bounded_below(op: qnn.Threshold, wanted: Ints, hi: Ints, grain: Ints) -> Ints:
+def bounded_below(op: qnn.Threshold, found: Solution) -> Ints:
     """For each channel whose model stops below the last level although its neuron goes on, that level; else 0."""
-    last = (wanted * grain[:, None] <= op.x.type.element.hi).sum(axis=1)  # nothing reaches a level above
-    top = np.take_along_axis(wanted, np.maximum(last - 1, 0)[:, None], axis=1)[:, 0]
-    next_one = top + (top - wanted[:, 0]) / np.maximum(last - 1, 1)
-    return np.where((last > 0) & (last < wanted.shape[1]) & (next_one <= hi), last, 0)
+    wanted = found.wanted
+    last = (wanted * found.grain[:, None] <= op.x.type.element.hi).sum(axis=1)  # nothing reaches a level above
+    top, step = line_through(wanted, last)
+    return np.where((last > 0) & (last < wanted.shape[1]) & (top + step <= found.hi), last, 0)
 
 
 def remarks(op: qnn.Threshold, count: Ints, reachable: Ints, bounded: Ints) -> Iterator[Diagnostic]:

@@ -22,7 +22,7 @@ from cnn2snn_ir.dialects import qnn
 from cnn2snn_ir.dialects.builtin import Input, Module
 from cnn2snn_ir.dialects.hardware import QuantizerLayer
 from cnn2snn_ir.ir import AttrValue, ElementType, Op, Tensor
-from cnn2snn_ir.passes.base import Contract, Pass
+from cnn2snn_ir.passes.base import OFF_BY, Contract, Pass
 from cnn2snn_ir.reference import run as interpret
 
 Array = npt.NDArray[Any]
@@ -95,7 +95,7 @@ class Trial(NamedTuple):
             values[name] = array
             if (distance := unit(op)) is not None:
                 units[name] = distance
-            if isinstance(stated := op.annotations.get("off_by"), tuple):
+            if isinstance(stated := op.annotations.get(OFF_BY), tuple):
                 off_by[name] = stated  # type: ignore[assignment]
             other = (given or {}).get(name)
             same = other is not None and (other.size, other.dtype) == (array.size, array.dtype)

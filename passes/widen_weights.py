@@ -19,9 +19,8 @@ from __future__ import annotations
 import numpy as np
 
 from cnn2snn_ir.analysis.interval import Range, integers
-from cnn2snn_ir.analysis.occurrence import Occurrence
 from cnn2snn_ir.analysis.ranges import value_ranges
-from cnn2snn_ir.analysis.registers import in_grains, level_errors, synthesize
+from cnn2snn_ir.analysis.registers import level_errors
 from cnn2snn_ir.diagnostics import Diagnostic, Severity
 from cnn2snn_ir.dialects import builtin, qnn
 from cnn2snn_ir.ir import Op, Tensor, si
@@ -30,9 +29,9 @@ from cnn2snn_ir.ir.verify import place
 from cnn2snn_ir.passes.base import Pass, PassContext
 from cnn2snn_ir.passes.legality.rule import named
 from cnn2snn_ir.passes.legalize.legalization import LEGALIZED
-from cnn2snn_ir.passes.neurons import Main, fits, grains, main_of, reach, step_limits
+from cnn2snn_ir.passes.neurons import Main, activations, main_of, solve
 from cnn2snn_ir.passes.sink_biases import may_saturate
-from cnn2snn_ir.reference.arithmetic import Ints, level_boundaries
+from cnn2snn_ir.reference.arithmetic import Ints
 
 WIDE = si(4)
 """Weights of every layer but the first; those of the first have 8 bits and potentials fine enough."""
@@ -47,7 +46,7 @@ class WidenWeights(Pass):
         assert isinstance(op, builtin.Module)
         ranges = value_ranges(op)
         changed = False
-        for threshold in [inner for inner in op.body if isinstance(inner, qnn.Threshold) and fits(inner)]:
+        for threshold in activations(op):
             main = main_of(threshold)
             factors = None if main is None else room(main)
             if main is None or factors is None or (factors == 1).all() or all_right(threshold, ranges[threshold.x]):
@@ -73,12 +72,8 @@ def room(main: Main) -> Ints | None:
 
 def all_right(op: qnn.Threshold, proven: Range) -> bool:
     """True if two registers put every level right as it is."""
-    grain = grains(op)
-    wanted, lo, hi = reach(op, proven, grain)
-    nothing = Occurrence(np.zeros((1, len(grain)), np.int64), lo, hi)
-    registers = synthesize(wanted, lo, hi, grain, step_limits(op), nothing)
-    given = in_grains(level_boundaries(registers.threshold, registers.act_step(op.to.bits), op.to.bits), grain)
-    return not level_errors(wanted, given, lo, hi)[0].any()
+    found = solve(op, proven, np.zeros((1, op.x.type.channels), np.int64))
+    return not level_errors(found.wanted, found.given, found.lo, found.hi)[0].any()
 
 
 def widen(op: qnn.Threshold, main: Main, factors: Ints) -> None:

@@ -8,12 +8,9 @@ import numpy as np
 
 from cnn2snn_ir.dialects.akida1 import NeuralLayer
 from cnn2snn_ir.dialects.builtin import Module
-from cnn2snn_ir.ir import Op
-from cnn2snn_ir.reference import run
+from cnn2snn_ir.passes.base import OFF_BY, STATED
+from cnn2snn_ir.passes.trial import Trial, too_far
 from cnn2snn_ir.runtime.storage import Array
-
-OFF_BY = "off_by"
-"""The annotation, one number a channel."""
 
 
 def stated(program: Module) -> int:
@@ -32,17 +29,11 @@ def beyond_statement(program: Module, values: Mapping[str, Array], samples: Arra
 
     Errors of one layer are no errors of the next, so each layer is seen on its own.
     """
-    wrong: list[str] = []
-
-    def observe(op: Op, array: Array) -> Array | None:
-        name = op.results[0].name or ""
-        known = values.get(name)
-        if known is None or known.size != array.size or op.results[0].type.element.is_float:
-            return None
-        expected = known.reshape(array.shape).astype(array.dtype)
-        if (np.abs(array - expected) > np.array(op.annotations.get(OFF_BY, 0))).any():
-            wrong.append(name)
-        return expected
-
-    run(program, samples, observe)
-    return wrong
+    found = Trial({op.result.name or "": samples for op in program.inputs}, {}, ()).run(program, values)
+    known = {name: array for name, array in found.values.items() if name in values and array.dtype.kind != "f"}
+    return [
+        name
+        for name, array in known.items()
+        if values[name].size == array.size
+        and too_far(values[name].reshape(array.shape), array, STATED, found.off_by.get(name, ())).any()
+    ]

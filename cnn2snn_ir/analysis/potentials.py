@@ -7,7 +7,7 @@ import numpy as np
 from cnn2snn_ir.analysis import interval
 from cnn2snn_ir.analysis.interval import Integers, Range, integers
 from cnn2snn_ir.dialects import akida1
-from cnn2snn_ir.dialects.geometry import Padding, same_padding, spatial
+from cnn2snn_ir.dialects.geometry import adds_border, spatial
 from cnn2snn_ir.dialects.hardware import Pool
 from cnn2snn_ir.ir import ElementType, Tensor
 from cnn2snn_ir.reference.arithmetic import level_boundaries
@@ -34,8 +34,8 @@ def potentials(op: akida1.NeuralLayer, x: Range) -> Range:
 
 def bordered(op: akida1.ConvLayer, x: Range, weights: Tensor, fill: int) -> Range:
     """What the kernel sees: the input, and the border value if `same` adds any border."""
-    sizes = zip(op.operands[0].type.shape[1:3], weights.array.shape[:2], strict=True)
-    added = op.padding is Padding.SAME and any(any(same_padding(n or 0, k, op.stride)) for n, k in sizes)
+    strides = (op.stride, op.stride)
+    added = adds_border(op.operands[0].type, weights.type.shape, strides, op.padding)
     return x.union(Range.of(fill, fill)) if added else x
 
 

@@ -16,7 +16,7 @@ from cnn2snn_ir.analysis.interval import Range, constant_integers, integers
 from cnn2snn_ir.analysis.layer_ranges import layer_ranges
 from cnn2snn_ir.analysis.potentials import levels, potentials
 from cnn2snn_ir.dialects import akida1, akida2, builtin, qnn
-from cnn2snn_ir.dialects.geometry import Padding, same_padding
+from cnn2snn_ir.dialects.geometry import adds_border
 from cnn2snn_ir.dialects.hardware import QuantizerLayer
 from cnn2snn_ir.ir import ElementType, Graph, Op, Tensor, Value
 
@@ -123,8 +123,7 @@ def depthwise_conv2d(op: qnn.DepthwiseConv2D, x: Range) -> Range:
 
 def _bordered(op: qnn.Conv2D | qnn.DepthwiseConv2D, x: Range, fill: Tensor | None) -> Range:
     """What the kernel sees: the input, and the border value if `same` adds any border."""
-    sizes = zip(op.x.type.shape[1:3], op.weights.array.shape[:2], op.strides, op.dilation, strict=True)
-    added = op.padding is Padding.SAME and any(any(same_padding(n or 0, k, s, d)) for n, k, s, d in sizes)
+    added = adds_border(op.x.type, op.weights.type.shape, op.strides, op.padding, op.dilation)
     value = constant_integers(fill)
     return x.union(Range(value, value)) if added else x
 

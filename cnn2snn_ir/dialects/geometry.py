@@ -26,6 +26,18 @@ def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tupl
     return total // 2, total - total // 2
 
 
+def adds_border(
+    x: TensorType,
+    kernel: tuple[int | None, ...],
+    strides: tuple[int, int],
+    padding: Padding,
+    dilation: tuple[int, int] = (1, 1),
+) -> bool:
+    """True if a window of height and width `kernel` reads positions outside of an NHWC map."""
+    sizes = zip(x.shape[1:3], kernel[:2], strides, dilation, strict=True)
+    return padding is Padding.SAME and any(any(same_padding(n or 0, k or 0, s, d)) for n, k, s, d in sizes)
+
+
 def window_count(size: int, kernel: int, stride: int, padding: Padding, dilation: int = 1) -> int:
     """Output positions along one axis; raises ValueError if the window does not fit."""
     if padding is Padding.SAME:

@@ -28,7 +28,6 @@ from cnn2snn_ir.passes.legality.akida1_predicates import (
     saturation,
     separable_bits,
     straight_line,
-    two_poolings,
     unbounded,
     weight_bits,
 )
@@ -38,6 +37,7 @@ from cnn2snn_ir.passes.legality.akida2_predicates import (
     flat_dense_input,
     left_over,
     no_dilation,
+    two_poolings,
 )
 from cnn2snn_ir.passes.legality.model import model_rules
 from cnn2snn_ir.passes.legality.rule import CONVERTER, Rule

@@ -12,8 +12,8 @@ from cnn2snn_ir.ir import Op
 from cnn2snn_ir.ir.location import layers
 from cnn2snn_ir.ir.verify import place
 from cnn2snn_ir.passes.fuse_blocks import is_image, is_output
-from cnn2snn_ir.passes.legality.akida2_predicates import CONVOLUTIONS, inside, kernel, unless
-from cnn2snn_ir.passes.legality.rule import named
+from cnn2snn_ir.passes.legality.akida2_predicates import CONVOLUTIONS, inside, kernel
+from cnn2snn_ir.passes.legality.rule import named, unless
 
 ACTIVATION_BITS = (1, 2, 4)
 POOLED_POSITIONS = 256
@@ -119,11 +119,6 @@ def pool_padding(block: qnn.Block) -> str:
     return f"convolution {conv.padding}, pooling {pool.padding}"
 
 
-def two_poolings(block: qnn.Block) -> str:
-    both = inside(block, qnn.MaxPool) is not None and inside(block, qnn.SumPool) is not None
-    return unless(not both, "max pooling and global average pooling")
-
-
 def pooled_positions(block: qnn.Block) -> str:
     pool = inside(block, qnn.SumPool)
     rows, columns = pool.x.type.shape[1:3] if pool is not None else (0, 0)
@@ -144,17 +139,11 @@ def first_layer(block: qnn.Block) -> str:
     """Images go to an input convolution, everything else through 4-bit input data."""
     if block.kind in (BlockKind.INPUT_CONVOLUTIONAL, BlockKind.QUANTIZER):
         return ""
-    main = inside(block, (*CONVOLUTIONS, qnn.Dense))
     given = [v for op in block.body for v in op.operands if isinstance(v.owner, builtin.Input)]
     bits = max((v.type.element.bits for v in given), default=0)
-    if main is not None and is_quantized(block):
-        bits = quantized_bits(block)
+    if inside(block, (*CONVOLUTIONS, qnn.Dense)) is not None:
+        bits = quantized_bits(block) or bits
     return unless(bits <= 4, f"{bits} bits")
-
-
-def is_quantized(block: qnn.Block) -> bool:
-    """True for a layer that reads an input quantizer."""
-    return quantized_bits(block) > 0
 
 
 def quantized_bits(block: qnn.Block) -> int:

@@ -12,6 +12,7 @@ from cnn2snn_ir.dialects.geometry import Padding
 from cnn2snn_ir.dialects.qnn import BlockKind
 from cnn2snn_ir.ir import ElementType, Op, Value
 from cnn2snn_ir.passes.fuse_blocks import is_window
+from cnn2snn_ir.passes.legality.rule import unless
 from cnn2snn_ir.passes.recurrences import projects
 
 CONVOLUTIONS = (qnn.Conv2D, qnn.DepthwiseConv2D)
@@ -21,11 +22,6 @@ FRAMES_READ = (BlockKind.BUFFER_TEMP_CONV, BlockKind.DEPTHWISE_BUFFER_TEMP_CONV)
 def inside(block: qnn.Block, kind: type[Op] | tuple[type[Op], ...]) -> Any:
     """The op of a kind in a block, or None."""
     return next((op for op in block.body if isinstance(op, kind)), None)
-
-
-def unless(legal: bool, found: str) -> str:
-    """What was found, if it is not legal."""
-    return "" if legal else found
 
 
 def kernel(op: Any) -> tuple[int, int]:

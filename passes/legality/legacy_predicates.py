@@ -10,19 +10,14 @@ from typing import Any
 import numpy as np
 
 from cnn2snn_ir.dialects import builtin, nn
-from cnn2snn_ir.dialects.geometry import Padding, same_padding
+from cnn2snn_ir.dialects.geometry import adds_border
 from cnn2snn_ir.ir import Op
 from cnn2snn_ir.passes.apply_input_scaling import IMAGE_CHANNELS
-from cnn2snn_ir.passes.legality.rule import named
+from cnn2snn_ir.passes.legality.rule import named, unless
 
 WEIGHTED = (nn.Conv2D, nn.DepthwiseConv2D, nn.Dense)
 POOLINGS = (nn.MaxPool, nn.GlobalAveragePool)
 FLOAT_ACTIVATIONS = (nn.ReLU, nn.Activation, nn.Softmax)
-
-
-def unless(legal: bool, found: str) -> str:
-    """What was found, if it is not legal."""
-    return "" if legal else found
 
 
 # ---- the line of layers ---------------------------------------------------------------------------------------------
@@ -85,10 +80,9 @@ def shift_elsewhere(op: nn.InputScaling) -> str:
 
 def padding_value(op: nn.Conv2D) -> str:
     source = op.x.owner
-    if not isinstance(source, nn.InputScaling) or op.padding is Padding.VALID or op.x.type.rank != 4:
+    if not isinstance(source, nn.InputScaling) or op.x.type.rank != 4:
         return ""
-    sizes = zip(op.x.type.per_sample[:2], op.weights.type.shape[:2], op.strides, op.dilation, strict=True)
-    if not any(any(same_padding(n, k or 0, s, d)) for n, k, s, d in sizes):
+    if not adds_border(op.x.type, op.weights.type.shape, op.strides, op.padding, op.dilation):
         return ""
     return unless(source.shift.is_integer() and 0 <= source.shift <= 255, f"shift {source.shift:g}")
 

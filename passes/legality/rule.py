@@ -66,6 +66,11 @@ class Rule(NamedTuple):
             yield f"{' and '.join(self.rewrites)} can do it where that is exact"
 
 
+def unless(legal: bool, found: str) -> str:
+    """What was found, if it is not legal."""
+    return "" if legal else found
+
+
 def named(op: Op) -> str:
     """The op by its source layer and class, as the user knows it."""
     sources = layers(op.loc)

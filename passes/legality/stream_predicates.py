@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cnn2snn_ir.dialects import builtin, qnn
-from cnn2snn_ir.passes.legality.akida2_predicates import FRAMES_READ, inside, unless
+from cnn2snn_ir.passes.legality.akida2_predicates import FRAMES_READ, inside
+from cnn2snn_ir.passes.legality.rule import unless
 from cnn2snn_ir.passes.recurrences import surroundings
 
 
