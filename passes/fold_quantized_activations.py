@@ -295,7 +295,7 @@ def conv2d(folder: Folder, op: nn.Conv2D, source: Potentials) -> Potentials:
 
 @folds(nn.DepthwiseConv2D)
 def depthwise_conv2d(folder: Folder, op: nn.DepthwiseConv2D, source: Potentials) -> Potentials:
-    scale, zero, bound = summed(op, source, None)
+    scale, zero, bound = summed(op, source, op.bias)
     if integer_zero(op, source) is not None:
         raise UnfoldableError("a depthwise convolution pads with 0 only")
     new = qnn.DepthwiseConv2D(source.value, op.weights, op.strides, op.padding, op.dilation, POTENTIAL)

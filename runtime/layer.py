@@ -17,7 +17,7 @@ import numpy.typing as npt
 from cnn2snn_ir.analysis.interval import Range
 from cnn2snn_ir.analysis.layer_ranges import LayerRanges, border, conv_positions, layer_ranges
 from cnn2snn_ir.dialects import akida2
-from cnn2snn_ir.dialects.geometry import Padding, same_padding
+from cnn2snn_ir.dialects.geometry import borders
 from cnn2snn_ir.dialects.hardware import Pool
 from cnn2snn_ir.ir import Tensor, Value
 from cnn2snn_ir.runtime.requantize import Epilogue, fold
@@ -78,10 +78,8 @@ class Layer:
     def pool_border(self) -> Border:
         """Positions that a max-pooling window may overlap beyond the sums; they never win."""
         assert isinstance(self.op, akida2.ConvLayer)
-        if self.op.padding is Padding.VALID:
-            return NO_BORDER
         sizes = zip(self.positions, self.op.pool_size, self.op.pool_stride, strict=True)
-        vertical, horizontal = (same_padding(n, k, s) for n, k, s in sizes)
+        vertical, horizontal = (borders(n, k, s, self.op.padding) for n, k, s in sizes)
         return vertical, horizontal
 
     def window_starts(self, x: Layout) -> Offsets:

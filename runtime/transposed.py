@@ -28,7 +28,7 @@ class Phase:
 def phases(size: int, kernel: int, stride: int, padding: Padding) -> Iterator[Phase]:
     """The phases along an axis of `size` inputs; the kernel is at least as long as the stride."""
     results = transposed_count(size, kernel, stride, padding)
-    crop = (kernel - stride) // 2 if padding is Padding.SAME else 0
+    crop = 0 if padding is Padding.VALID else (kernel - stride + (padding is Padding.SAME_UPPER)) // 2
     for first in range(stride):
         newest, remainder = divmod(first + crop, stride)  # input that the first result meets with its first tap
         taps = len(range(remainder, kernel, stride))

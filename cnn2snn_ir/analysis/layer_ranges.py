@@ -15,7 +15,7 @@ from cnn2snn_ir.analysis import interval
 from cnn2snn_ir.analysis.interval import Range, constant_integers
 from cnn2snn_ir.dialects import akida2
 from cnn2snn_ir.dialects.akida2 import Activation
-from cnn2snn_ir.dialects.geometry import Padding, same_padding
+from cnn2snn_ir.dialects.geometry import borders
 from cnn2snn_ir.dialects.hardware import Pool
 
 DEPTHWISE = (akida2.DepthwiseConv2D, akida2.DepthwiseConv2DTranspose, akida2.DepthwiseBufferTempConv)
@@ -134,11 +134,9 @@ def kernel_size(op: akida2.ConvLayer) -> tuple[int, int]:
 
 def border(op: akida2.ConvLayer) -> tuple[tuple[int, int], tuple[int, int]]:
     """Rows added above and below, columns added left and right of the layer's input."""
-    if op.padding is Padding.VALID:
-        return (0, 0), (0, 0)
     _, rows, columns, _ = op.operands[0].type.shape
     kh, kw = kernel_size(op)
-    return same_padding(rows or 0, kh, op.stride), same_padding(columns or 0, kw, op.stride)
+    return borders(rows or 0, kh, op.stride, op.padding), borders(columns or 0, kw, op.stride, op.padding)
 
 
 def has_border(op: akida2.NeuralLayer) -> bool:

@@ -9,10 +9,15 @@ from cnn2snn_ir.ir.types import TensorType
 
 
 class Padding(StrEnum):
-    """How a window treats borders: `same` pads (more at the bottom and right), `valid` does not."""
+    """How a window treats borders: `same` pads, the odd row below and right; `same_upper` has it above and left.
+
+    `valid` does not pad.  The chip's name for `same_upper` is SameUpper; models trained with symmetric padding and a
+    stride of 2 have it.
+    """
 
     SAME = "same"
     VALID = "valid"
+    SAME_UPPER = "same_upper"
 
 
 def extent(kernel: int, dilation: int = 1) -> int:
@@ -20,10 +25,13 @@ def extent(kernel: int, dilation: int = 1) -> int:
     return (kernel - 1) * dilation + 1
 
 
-def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
-    """Rows (or columns) that `same` adds before and after: as even as possible, the extra one after."""
+def borders(size: int, kernel: int, stride: int, padding: Padding, dilation: int = 1) -> tuple[int, int]:
+    """Rows (or columns) that `padding` adds before and after: as even as possible."""
+    if padding is Padding.VALID:
+        return 0, 0
     total = max((-(-size // stride) - 1) * stride + extent(kernel, dilation) - size, 0)
-    return total // 2, total - total // 2
+    smaller, larger = total // 2, total - total // 2
+    return (smaller, larger) if padding is Padding.SAME else (larger, smaller)
 
 
 def adds_border(
@@ -35,12 +43,12 @@ def adds_border(
 ) -> bool:
     """True if a window of height and width `kernel` reads positions outside of an NHWC map."""
     sizes = zip(x.shape[1:3], kernel[:2], strides, dilation, strict=True)
-    return padding is Padding.SAME and any(any(same_padding(n or 0, k or 0, s, d)) for n, k, s, d in sizes)
+    return any(any(borders(n or 0, k or 0, s, padding, d)) for n, k, s, d in sizes)
 
 
 def window_count(size: int, kernel: int, stride: int, padding: Padding, dilation: int = 1) -> int:
     """Output positions along one axis; raises ValueError if the window does not fit."""
-    if padding is Padding.SAME:
+    if padding is not Padding.VALID:
         return -(-size // stride)
     count = (size - extent(kernel, dilation)) // stride + 1
     if count < 1:

@@ -409,6 +409,13 @@ class Reshape(Op, name="qnn.reshape"):
         return (reshaped(self.x.type, self.shape),)
 
 
+def transposed(x: TensorType, order: tuple[int, ...]) -> TensorType:
+    """`x` with its dimensions in another order; raises ValueError if that is not one, or moves the batch."""
+    if sorted(order) != list(range(x.rank)) or order[0] != 0:
+        raise ValueError(f"needs an order of {x.rank} dimensions that begins with 0")
+    return TensorType(tuple(x.shape[d] for d in order), x.element)
+
+
 class Transpose(Op, name="qnn.transpose"):
     """The same values with the dimensions in another order; the batch stays first."""
 
@@ -416,9 +423,7 @@ class Transpose(Op, name="qnn.transpose"):
     order: tuple[int, ...] = attr("For every dimension of the result, the operand's; 0 is the batch.", minimum=0)
 
     def infer(self) -> tuple[TensorType, ...]:
-        if sorted(self.order) != list(range(self.x.type.rank)) or self.order[0] != 0:
-            raise ValueError(f"needs an order of {self.x.type.rank} dimensions that begins with 0")
-        return (TensorType(tuple(self.x.type.shape[d] for d in self.order), self.x.type.element),)
+        return (transposed(self.x.type, self.order),)
 
 
 class Take(Op, name="qnn.take"):

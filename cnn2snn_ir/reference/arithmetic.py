@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cnn2snn_ir.dialects.geometry import Padding, extent, same_padding
+from cnn2snn_ir.dialects.geometry import Padding, borders, extent
 from cnn2snn_ir.ir.tensor import Tensor
 from cnn2snn_ir.ir.types import ElementType
 
@@ -89,11 +89,11 @@ def windows(
 ) -> Array:
     """All windows of a map: [N, rows, columns, channels, kernel height, kernel width].
 
-    Borders added by `same` hold `fill`, one value for all channels or one for each.
+    Borders that `padding` adds hold `fill`, one value for all channels or one for each.
     """
-    if padding is Padding.SAME:
-        sizes = zip(x.shape[1:3], kernel, strides, dilation, strict=True)
-        (top, bottom), (left, right) = (same_padding(n, k, s, d) for n, k, s, d in sizes)
+    sizes = zip(x.shape[1:3], kernel, strides, dilation, strict=True)
+    (top, bottom), (left, right) = (borders(n, k, s, padding, d) for n, k, s, d in sizes)
+    if top or bottom or left or right:
         shape = (x.shape[0], x.shape[1] + top + bottom, x.shape[2] + left + right, x.shape[3])
         padded = np.broadcast_to(np.asarray(fill, x.dtype), shape).copy()
         padded[:, top : top + x.shape[1], left : left + x.shape[2]] = x
@@ -139,21 +139,21 @@ def convolve_transposed_depthwise(x: Ints, weights: Ints, strides: tuple[int, in
 
 
 def scatter(
-    x: Ints,
+    x: Array,
     kernel: tuple[int, ...],
     filters: int,
     strides: tuple[int, int],
     padding: Padding,
-    product: Callable[[int, int], Ints],
-) -> Ints:
+    product: Callable[[int, int], Array],
+) -> Array:
     """Add `product(i, j)` at every input position times the strides, moved by (i, j).
 
-    `same` crops `max(kernel - stride, 0)` positions, the smaller half of them first.
+    `same` crops `max(kernel - stride, 0)` positions, the smaller half of them first; `same_upper` the larger half.
     """
     samples, height, width = x.shape[:3]
     full = np.zeros(
         (samples, *(n * s + max(k - s, 0) for n, s, k in zip((height, width), strides, kernel, strict=True)), filters),
-        np.int64,
+        x.dtype,
     )
     for i in range(kernel[0]):
         for j in range(kernel[1]):
@@ -162,7 +162,8 @@ def scatter(
             full[:, rows, columns] += product(i, j)
     if padding is Padding.VALID:
         return full
-    top, left = (max(k - s, 0) // 2 for k, s in zip(kernel, strides, strict=True))
+    upper = padding is Padding.SAME_UPPER
+    top, left = ((max(k - s, 0) + upper) // 2 for k, s in zip(kernel, strides, strict=True))
     return full[:, top : top + height * strides[0], left : left + width * strides[1]]
 
 

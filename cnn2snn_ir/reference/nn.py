@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cnn2snn_ir.dialects import nn
-from cnn2snn_ir.dialects.nn import Function
 from cnn2snn_ir.ir.tensor import Tensor
-from cnn2snn_ir.reference.arithmetic import Array, windows
+from cnn2snn_ir.reference.arithmetic import Array, scatter, windows
+from cnn2snn_ir.reference.functions import FUNCTIONS, ROUNDINGS
 from cnn2snn_ir.reference.semantics import meaning_of
 
 Reals = npt.NDArray[np.float64]
@@ -34,19 +34,7 @@ def softmax(op: nn.Softmax, x: Array) -> Array:
 
 @meaning_of(nn.Activation)
 def activation(op: nn.Activation, x: Array) -> Array:
-    match op.function:
-        case Function.LINEAR:
-            return x
-        case Function.TANH:
-            return np.tanh(x)
-        case Function.SIGMOID:
-            return sigmoid(x)
-
-
-def sigmoid(x: Array) -> Array:
-    """`1 / (1 + exp(-x))`, written so that neither end overflows."""
-    small = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1 / (1 + small), small / (1 + small)).astype(x.dtype)
+    return FUNCTIONS[op.function](x, op.alpha or 0.0).astype(x.dtype)
 
 
 @meaning_of(nn.ReLU)
@@ -71,7 +59,21 @@ def conv2d(op: nn.Conv2D, x: Array) -> Reals:
 def depthwise_conv2d(op: nn.DepthwiseConv2D, x: Array) -> Reals:
     height, width, _ = op.weights.array.shape
     patches = windows(x.astype(np.float64), (height, width), op.strides, op.padding, op.dilation)
-    return scaled(op, np.einsum("nhwcij,ijc->nhwc", patches, reals(op.weights)))
+    return scaled(op, np.einsum("nhwcij,ijc->nhwc", patches, reals(op.weights))) + reals(op.bias)
+
+
+@meaning_of(nn.Conv2DTranspose)
+def conv2d_transpose(op: nn.Conv2DTranspose, x: Array) -> Reals:
+    wide, weights = x.astype(np.float64), reals(op.weights)
+    sums = scatter(wide, weights.shape[:2], weights.shape[3], op.strides, op.padding, lambda i, j: wide @ weights[i, j])
+    return scaled(op, sums) + reals(op.bias)
+
+
+@meaning_of(nn.DepthwiseConv2DTranspose)
+def depthwise_conv2d_transpose(op: nn.DepthwiseConv2DTranspose, x: Array) -> Reals:
+    wide, weights = x.astype(np.float64), reals(op.weights)
+    sums = scatter(wide, weights.shape[:2], weights.shape[2], op.strides, op.padding, lambda i, j: wide * weights[i, j])
+    return scaled(op, sums) + reals(op.bias)
 
 
 @meaning_of(nn.Dense)
@@ -93,6 +95,18 @@ def batch_norm(op: nn.BatchNorm, x: Array) -> Reals:
     return (x - reals(op.mean)) * slope + reals(op.beta)
 
 
+@meaning_of(nn.Affine)
+def affine(op: nn.Affine, x: Array) -> Reals:
+    return x * reals(op.scale) + reals(op.offset)
+
+
+@meaning_of(nn.FakeQuantize)
+def fake_quantize(op: nn.FakeQuantize, x: Array) -> Reals:
+    zero, (low, high) = reals(op.zero_point), op.limits
+    levels = np.clip(ROUNDINGS[op.rounding](x.astype(np.float64) / reals(op.scale)) + zero, low, high)
+    return (levels - zero) * reals(op.scale)
+
+
 # ---- activations and pooling ------------------------------------------------------------------------------------
 
 
@@ -109,10 +123,56 @@ def max_pool(op: nn.MaxPool, x: Array) -> Array:
     return found
 
 
+@meaning_of(nn.AveragePool)
+def average_pool(op: nn.AveragePool, x: Array) -> Reals:
+    found = windows(x.astype(np.float64), op.size, op.strides, op.padding).sum(axis=(4, 5))
+    inside = windows(np.ones((1, *x.shape[1:3], 1)), op.size, op.strides, op.padding).sum(axis=(4, 5))
+    result: Reals = found / inside
+    return result
+
+
 @meaning_of(nn.GlobalAveragePool)
 def global_average_pool(op: nn.GlobalAveragePool, x: Array) -> Reals:
     found: Reals = x.astype(np.float64).mean(axis=(1, 2), keepdims=op.keepdims)
     return found
+
+
+# ---- between layers ---------------------------------------------------------------------------------------------
+
+
+@meaning_of(nn.Add)
+def add(op: nn.Add, a: Array, b: Array) -> Array:
+    total: Array = a + b
+    return total
+
+
+@meaning_of(nn.Concat)
+def concat(op: nn.Concat, *parts: Array) -> Array:
+    return np.concatenate(parts, axis=op.axis)
+
+
+@meaning_of(nn.Pad)
+def pad(op: nn.Pad, x: Array) -> Array:
+    return np.pad(x, ((0, 0), op.rows, op.columns, (0, 0)), constant_values=op.value)
+
+
+@meaning_of(nn.Upsample)
+def upsample(op: nn.Upsample, x: Array) -> Array:
+    return x.repeat(op.factors[0], axis=1).repeat(op.factors[1], axis=2)
+
+
+@meaning_of(nn.DepthToSpace)
+def depth_to_space(op: nn.DepthToSpace, x: Array) -> Array:
+    samples, height, width, channels = x.shape
+    block, rest = op.block, channels // op.block**2
+    parts = x.reshape(samples, height, width, *((rest, block, block) if op.channels_first else (block, block, rest)))
+    order = (0, 1, 4, 2, 5, 3) if op.channels_first else (0, 1, 3, 2, 4, 5)
+    return parts.transpose(order).reshape(samples, height * block, width * block, rest)
+
+
+@meaning_of(nn.Transpose)
+def transpose(op: nn.Transpose, x: Array) -> Array:
+    return x.transpose(op.order)
 
 
 # ---- the rest ---------------------------------------------------------------------------------------------------

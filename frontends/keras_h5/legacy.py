@@ -145,7 +145,7 @@ def separable_conv2d(imp: Importer, record: LayerRecord, x: Value) -> Value:
     """Depthwise, then pointwise.  Older files quantize both halves with one quantizer."""
     require(record, "data_format", "channels_last", None)
     depthwise = layer_weights(imp, record, "depthwise_kernel", "quantizer_dw", "quantizer")
-    inner = imp.emit(nn.DepthwiseConv2D(x, depthwise.values, depthwise.scale, *window(record)))
+    inner = imp.emit(nn.DepthwiseConv2D(x, depthwise.values, None, depthwise.scale, *window(record)))
     pointwise = layer_weights(imp, record, "pointwise_kernel", "quantizer")
     op = nn.Conv2D(inner, pointwise.values, bias(imp, record), pointwise.scale)
     return activated(imp, record, imp.emit(op))

@@ -21,6 +21,7 @@ from cnn2snn_ir.passes.legality.akida1_predicates import (
     mapped_weights,
     no_memory,
     one_input,
+    padding_kind,
     padding_value,
     pool_padding,
     pooled_activation,
@@ -227,6 +228,15 @@ RULES: tuple[Rule, ...] = (
         CONVERTER,
         BLOCK,
         padding_value,
+    ),
+    Rule(
+        "AK1-PAD-02",
+        "borders have their odd row below and right",
+        "same or valid",
+        "pad asymmetrically, or target Akida 2",
+        CONVERTER,
+        BLOCK,
+        padding_kind,
     ),
     Rule(
         "AK1-DENSE-01",

@@ -119,6 +119,11 @@ def pool_padding(block: qnn.Block) -> str:
     return f"convolution {conv.padding}, pooling {pool.padding}"
 
 
+def padding_kind(block: qnn.Block) -> str:
+    kinds = (qnn.DepthwiseConv2D, qnn.Conv2D, qnn.MaxPool)
+    return unless(all(op.padding is not Padding.SAME_UPPER for op in block.body if isinstance(op, kinds)), "same_upper")
+
+
 def pooled_positions(block: qnn.Block) -> str:
     pool = inside(block, qnn.SumPool)
     rows, columns = pool.x.type.shape[1:3] if pool is not None else (0, 0)
@@ -177,7 +182,7 @@ def mapped_kernel(block: qnn.Block) -> str:
 def mapped_padding(block: qnn.Block) -> str:
     conv = inside(block, qnn.DepthwiseConv2D) or inside(block, qnn.Conv2D)
     inner = conv is not None and block.kind is not BlockKind.INPUT_CONVOLUTIONAL and kernel(conv) != (1, 1)
-    return unless(not inner or conv.padding is Padding.SAME, "valid")
+    return unless(not inner or conv.padding is not Padding.VALID, "valid")
 
 
 FILTERS = {1: {3: 512, 5: 192, 7: 96}, 3: {3: 192, 5: 64, 7: 32}}

@@ -332,7 +332,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "AK2-MAP-02",
         "inner convolutions pad with same on the chip",
-        "same",
+        "same; same_upper with stride 2 and kernel 3 (input 3, 5, 7) and no pooling",
         "use padding='same'",
         GUIDE,
         BLOCK,

@@ -262,12 +262,18 @@ def mapped_kernel(block: qnn.Block) -> str:
 
 
 def mapped_padding(block: qnn.Block) -> str:
-    conv = inside(block, CONVOLUTIONS)
-    if conv is None or block.kind is BlockKind.INPUT_CONV2D or over_time(block):
+    conv, pool = inside(block, CONVOLUTIONS), inside(block, qnn.MaxPool)
+    if conv is None or over_time(block):
         return ""
+    image = block.kind is BlockKind.INPUT_CONV2D
+    padding = conv.padding
     if kernel(conv) == (1, 1):  # which pads as its pooling does
-        conv = inside(block, qnn.MaxPool)
-    return unless(conv is None or conv.padding is Padding.SAME, "valid")
+        padding = pool.padding if pool else Padding.SAME
+    elif padding is Padding.SAME_UPPER:
+        sizes = (3, 5, 7) if image else (3,)
+        legal = conv.strides == (2, 2) and kernel(conv)[0] in sizes and pool is None
+        return unless(legal, f"same_upper, kernel {kernel(conv)[0]}, stride {conv.strides[0]}{', pooled' * bool(pool)}")
+    return unless(image or padding is Padding.SAME, padding)
 
 
 def mapped_channels(block: qnn.Block) -> str:

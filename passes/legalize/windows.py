@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cnn2snn_ir.dialects import qnn
-from cnn2snn_ir.dialects.geometry import Padding, same_padding, window_count
+from cnn2snn_ir.dialects.geometry import Padding, borders, window_count
 from cnn2snn_ir.dialects.qnn import BlockKind
 from cnn2snn_ir.ir import Tensor
 from cnn2snn_ir.passes.legalize.layers import kind, layer_of
@@ -57,7 +57,7 @@ class Axis:
     @property
     def before(self) -> int:
         """Positions added in front."""
-        return same_padding(self.size, self.kernel, self.stride)[0] if self.padding is Padding.SAME else 0
+        return borders(self.size, self.kernel, self.stride, self.padding)[0]
 
     def offset_in(self, other: Axis) -> int | None:
         """Where this kernel starts inside of the kernel of `other`; None if no place gives the same sums."""

@@ -84,12 +84,12 @@ def convolve(op: Any, x: Rationals, depthwise: bool) -> Rationals:
 def slide(op: Any, x: Rationals, size: Any, dilation: Any, function: Any, pad: Fraction | None) -> Rationals:
     """`function` of the taps [taps, channels] of every window; without a `pad`, of those inside the map only."""
     rows, columns = op.results[0].type.per_sample[:2]
-    same = op.padding is Padding.SAME
+    same, upper = op.padding is not Padding.VALID, op.padding is Padding.SAME_UPPER
     starts = []
     for axis, count in ((0, rows), (1, columns)):
         span = (size[axis] - 1) * dilation[axis] + 1
         lack = max((count - 1) * op.strides[axis] + span - x.shape[1 + axis], 0) if same else 0
-        starts.append([i * op.strides[axis] - lack // 2 for i in range(count)])
+        starts.append([i * op.strides[axis] - (lack + upper) // 2 for i in range(count)])
     results = []
     for sample in x:
         for top in starts[0]:

@@ -194,10 +194,10 @@ def unsigned_quantizer(draw, b: Builder) -> Value:
     return stem(draw, b, b.emit(qnn.Quantize(x, frac_bits, si(9), zero), "quantizer"))
 
 
-def geometry(draw, x: Value, kernel: int) -> dict[str, object]:
+def geometry(draw, x: Value, kernel: int, paddings: tuple[Padding, ...] = tuple(Padding)) -> dict[str, object]:
     """Strides and padding; `valid` only where the window fits."""
     fits = kernel <= min(x.type.per_sample[:2])
-    padding = draw(st.sampled_from(Padding)) if fits else Padding.SAME
+    padding = draw(st.sampled_from(paddings)) if fits else Padding.SAME
     return {"strides": (draw(st.integers(1, 2)),) * 2, "padding": padding}
 
 

@@ -11,6 +11,9 @@ from cnn2snn_ir.ir import Tensor, Value, si, ui
 
 from .networks import BOOL, Builder, geometry, sides
 
+PADDINGS = (Padding.SAME, Padding.VALID)
+"""Border rules of Akida 1."""
+
 
 class Neurons(Builder):
     """Layers of Akida 1: narrow weights, unsigned activations, one exponent for all channels."""
@@ -59,7 +62,7 @@ def random_neurons(draw) -> builtin.Module:
     if draw(BOOL):
         fill = Tensor.of(np.asarray(draw(st.integers(0, 255))), si(16), "stem/padding_value") if draw(BOOL) else None
         x = b.input((*sides(draw), draw(st.sampled_from([1, 3]))))
-        x = b.stem(x, filters=draw(st.integers(1, 4)), pad_value=fill, **geometry(draw, x, 3))
+        x = b.stem(x, filters=draw(st.integers(1, 4)), pad_value=fill, **geometry(draw, x, 3, PADDINGS))
     else:
         x = b.input((*sides(draw), draw(st.integers(1, 4))), ui(4))
     for index in range(draw(st.integers(0, 3))):
@@ -70,13 +73,13 @@ def random_neurons(draw) -> builtin.Module:
 
 def conv_layer(draw, b: Neurons, x: Value, name: str) -> Value:
     kernel, bits = draw(st.sampled_from([1, 3, 5])), draw(st.sampled_from([4, 2]))
-    options = geometry(draw, x, kernel)
+    options = geometry(draw, x, kernel, PADDINGS)
     return pooled(draw, b, b.conv(x, name, draw(st.integers(1, 4)), (kernel, kernel), bits, **options), name, options)
 
 
 def separable_layer(draw, b: Neurons, x: Value, name: str) -> Value:
     kernel, bits = draw(st.sampled_from([3, 5])), draw(st.sampled_from([4, 2]))
-    options = geometry(draw, x, kernel)
+    options = geometry(draw, x, kernel, PADDINGS)
     x = b.separable(x, name, draw(st.integers(1, 4)), (kernel, kernel), (bits, bits), **options)
     return pooled(draw, b, x, name, options)
 

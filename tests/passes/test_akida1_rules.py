@@ -183,6 +183,7 @@ BREAKING = {
     "AK1-POOL-03": layer(average_behind_relu),
     "AK1-POOL-04": averaged((17, 16)),
     "AK1-PAD-01": conv(pad_value=PAD),
+    "AK1-PAD-02": conv(padding=Padding.SAME_UPPER),
     "AK1-DENSE-01": layer(dense_on_a_map),
     "AK1-ACC-01": layer(two_buffers),
     "AK1-LEFT-01": layer(lonely_relu),

@@ -25,7 +25,7 @@ def lone_depthwise():
     graph = Graph()
     x = graph.append(builtin.Input((8, 8, 2), F32, name="input")).results[0]
     weights = Tensor.of(np.ones((3, 3, 2), int), si(4), "dw/kernel")
-    op = graph.append(nn.DepthwiseConv2D(x, weights, Tensor.of(np.asarray(2.0), F32, "dw/scale")))
+    op = graph.append(nn.DepthwiseConv2D(x, weights, weight_scale=Tensor.of(np.asarray(2.0), F32, "dw/scale")))
     graph.append(builtin.Return((op.results[0],)))
     return builtin.Module("net", graph)
 

@@ -97,7 +97,7 @@ class Builder:
     def geometry(self, x: Value, kernel: int) -> dict[str, Any]:
         """Stride, padding, pooling that fit the map."""
         rows, columns = x.type.per_sample[:2]
-        padding = self.pick(Padding.SAME, Padding.SAME, Padding.VALID)
+        padding = self.pick(Padding.SAME, Padding.SAME_UPPER, Padding.VALID)
         if padding is Padding.VALID and kernel > min(rows, columns):
             padding = Padding.SAME
         stride = self.pick(1, 1, 2, 3)
@@ -157,7 +157,7 @@ class Builder:
                 x,
                 self.weights((kernel, kernel, channels) if depthwise else (kernel, kernel, channels, filters)),
                 stride=self.pick(1, 2, 2, 3),
-                padding=self.pick(Padding.SAME, Padding.VALID),
+                padding=self.pick(*Padding),
                 **self.variables(channels, filters),
                 name=self.name("transposed"),
             )
