@@ -44,8 +44,12 @@ class Contract(NamedTuple):
     """Each op's `OFF_BY`, one number a channel, bounds what its result moves by when its operands do not move."""
     relative: float = 0
     """Of reals, as a part of the largest magnitude in the tensor."""
+    lossy: bool = False
+    """Nothing is promised: the pass is there to approximate, and what it costs is measured."""
 
     def __str__(self) -> str:
+        if self.lossy:
+            return "lossy"
         if self.stated:
             return "as stated"
         parts = [f"max-lsb({self.max_lsb:g})"] if self.max_lsb else []
@@ -60,6 +64,7 @@ EXACT = Contract()
 REAL = Contract(relative=1e-6)
 """For rewrites that are exact in real numbers: float64 may round on other ways to the same result."""
 STATED = Contract(stated=True)
+LOSSY = Contract(lossy=True)
 
 
 def option(default: Any, help: str) -> Any:

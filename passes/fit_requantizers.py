@@ -134,7 +134,7 @@ class Fitter:
         if found.bias.any():
             add_bias(main, found, name, self)
         value = op.x
-        low, high = op.limits
+        low, _ = op.limits
         if low == 0 and pooled == 1:
             value = self.insert(op, qnn.ReLU(value, *upper_bound(op, found, name), loc=op.loc))
         mantissa, shift = (
@@ -176,10 +176,10 @@ class Fitter:
         none = np.zeros_like(lo)
         found = Requantizer(none, none, none + 1, np.broadcast_to(-exponent, lo.shape))
         wanted = wanted_boundaries(lambda p: rescale(op, p), levels, lo, hi)
-        low, high = op.limits
-        if low == 0:  # a rectifier of its own follows
-            wanted[:, levels <= 0] = np.clip(found.boundaries(levels, 1), lo[:, None], hi[:, None] + 1)[:, levels <= 0]
+        low, _ = op.limits
         given = np.clip(found.boundaries(levels, 1), lo[:, None], hi[:, None] + 1)
+        if low == 0:  # a rectifier of its own follows
+            wanted[:, levels <= 0] = given[:, levels <= 0]
         fitted = Fitted(found, *level_errors(wanted, given, lo, hi))
         self.state(op, fitted)
         shift = Tensor.of(-exponent, si(8), f"{op.result.name or 'sum'}/shift")

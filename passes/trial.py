@@ -212,6 +212,8 @@ def too_far(
     `stated` is how far the op itself says that they may move, one number a channel, if that is the contract;
     `distance` the real size of a step.
     """
+    if contract.lossy:
+        return np.zeros(old.shape, bool)
     if old.dtype.kind != "f" and new.dtype.kind != "f":
         allowed = np.array(stated) if contract.stated and stated else contract.max_lsb
         moved: npt.NDArray[np.bool_] = np.abs(new - old) > allowed
