@@ -22,3 +22,11 @@ def load_model(path: str | Path) -> Module:
     from cnn2snn_ir.frontends.keras_h5.importer import import_keras
 
     return import_keras(path)
+
+
+def load_float_model(path: str | Path) -> Module:
+    """Import a float model file as an `nn` module; raises `CompileError` listing everything that prevents it."""
+    path = Path(path)
+    from cnn2snn_ir.frontends.keras_h5.floating import import_float_keras
+
+    return import_float_keras(path)
