@@ -3,7 +3,7 @@
 A layer of Akida 2 gives `floor((P + bias) · mantissa · 2^shift + 1/2)`, saturated; with a mantissa of 8 bits and a bias
 that is a signed byte times a power of two.  A model wants level k of each channel at potentials P >= t_k, which is any
 step function that never decreases (`qnn.rescale`).  Of all potentials only those that can occur count, so whether a
-layer is exact is a question of integers: it is where every wanted boundary and the layer's own enclose the same of them.
+layer is exact is a question of integers: it is if no potential lies between a wanted boundary and the layer's own.
 """
 
 from __future__ import annotations
