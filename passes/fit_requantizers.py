@@ -45,8 +45,8 @@ Weighted = qnn.Conv2D | qnn.DepthwiseConv2D | qnn.Conv2DTranspose | qnn.Depthwis
 BUFFER = si(41)
 """Holds every sum of 32 bits times a mantissa of 8, so that nothing saturates before it is shifted."""
 
-INDEX_BITS = 11
-"""The widest output of a layer: the index of a table."""
+BYTE, INDEX = si(8), si(11)
+"""The widest output of a layer, and the index of its table."""
 
 
 class Mode(StrEnum):
@@ -277,7 +277,7 @@ def check_grid(op: qnn.Rescale) -> None:
     """Raise CannotError for a grid that no layer has."""
     if op.offset is not None and op.offset.int64.any():
         raise CannotError(f"the real 0 is the integer {op.offset.int64.ravel()[0]}, and not 0")
-    if op.to.bits > INDEX_BITS or op.to.hi >= 2 ** (INDEX_BITS - 1) or op.to.hi == 255:
+    if op.to.hi > BYTE.hi and op.to != INDEX:
         raise CannotError(f"its result is {op.to}, and layers give up to 8 bits, signed")
 
 

@@ -55,6 +55,8 @@ PASSES = {
     "fold-batchnorm": "cnn2snn_ir.passes.fold_batchnorm:FoldBatchnorm",
     "fold-unit-reshapes": "cnn2snn_ir.passes.fold_unit_reshapes:FoldUnitReshapes",
     "check-legacy": "cnn2snn_ir.passes.legality.check_legacy:CheckLegacy",
+    "simplify-quantizers": "cnn2snn_ir.passes.simplify_quantizers:SimplifyQuantizers",
+    "fit-grids": "cnn2snn_ir.passes.fit_grids:FitGrids",
     "place-quantizers": "cnn2snn_ir.passes.place_quantizers:PlaceQuantizers",
     "quantize-weights": "cnn2snn_ir.passes.quantize_weights:QuantizeWeights",
     "fit-requantizers": "cnn2snn_ir.passes.fit_requantizers:FitRequantizers",

@@ -48,6 +48,7 @@ def joint_steps(module: builtin.Module, ideal: Mapping[Value, float], power_of_t
     for op in joins(module):
         sources = [source for operand in op.operands for source in origins(operand)]
         if isinstance(op, nn.Concat):
+            sources += quantized_readers(op.result)
             equal.join(sources)
             related.join(sources)
         else:
