@@ -98,6 +98,13 @@ def requantize(op: qnn.Requantize, x: Range) -> Range:
     return product.shift_round(constant_integers(op.shift)).saturate(op.to)
 
 
+@transfer_of(qnn.Rescale)
+def rescale(op: qnn.Rescale, x: Range) -> Range:
+    from cnn2snn_ir.reference.rounding import rescale as rescaled  # in the float networks of some frontends only
+
+    return Range.of(rescaled(op, x.lo), rescaled(op, x.hi))
+
+
 @transfer_of(qnn.Threshold)
 def threshold(op: qnn.Threshold, x: Range) -> Range:
     steps = op.thresholds.int64

@@ -37,6 +37,22 @@ PRODUCT = si(33)
 """Accumulator times mantissa: QuantizeML uses buffer_bitwidth = 32 as *value* bits, so 33 with the sign."""
 
 
+class Rounding(StrEnum):
+    """How a real becomes an integer: the roundings of ONNX and QONNX."""
+
+    HALF_EVEN = "half_even"
+    HALF_UP = "half_up"
+    """Ties away from 0 (QONNX's HALF_UP is of the magnitude)."""
+    HALF_DOWN = "half_down"
+    """Ties toward 0."""
+    FLOOR = "floor"
+    CEIL = "ceil"
+    UP = "up"
+    """Away from 0."""
+    DOWN = "down"
+    """Toward 0."""
+
+
 def fault(op: Op, sentence: str) -> Iterator[Diagnostic]:
     """A diagnostic for a non-empty sentence."""
     if sentence:
@@ -152,6 +168,41 @@ class Requantize(Op, name="qnn.requantize"):
 
     def verify(self) -> Iterator[Diagnostic]:
         yield from fit_channels(self, self.x, "mantissa", "shift")
+
+
+class Rescale(Op, name="qnn.rescale"):
+    """Integers on the grid of others: `clip(round((x - zero) / step) + offset, low, high)`, in float64.
+
+    What a `nn.fake_quantize` behind a layer does to its sums.  No target computes it: it is what they approximate,
+    and say how well.
+    """
+
+    x: Value = operand("Integers.")
+    zero: Tensor = constant("Where the real 0 is, float64; one for all or one a channel.")
+    step: Tensor = constant("Distance of two results, float64 above 0; one for all or one a channel.")
+    to: ElementType = attr("Element type of the result.")
+    offset: Tensor | None = attr("The result at the real 0; one for all or one a channel, none is 0.", default=None)
+    low: int | None = attr("The smallest result; none is the type's.", default=None)
+    high: int | None = attr("The largest result; none is the type's.", default=None)
+    rounding: Rounding = attr("How ties and rests are rounded.", default=Rounding.HALF_EVEN)
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """The smallest and the largest result."""
+        return self.to.lo if self.low is None else self.low, self.to.hi if self.high is None else self.high
+
+    def infer(self) -> tuple[TensorType, ...]:
+        return (self.x.type.with_element(self.to),)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        yield from fit_channels(self, self.x, "zero", "step", "offset")
+        low, high = self.limits
+        legal = self.to.lo <= low <= high <= self.to.hi
+        yield from fault(self, "" if legal else f"needs limits within {self.to}, found {low} and {high}")
+        if not self.step.is_opaque:
+            steps = self.step.array
+            positive = self.step.type.element.is_float and ((steps > 0) & (steps < math.inf)).all()
+            yield from fault(self, "" if positive else "needs finite steps above 0")
 
 
 class Threshold(Op, name="qnn.threshold"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cnn2snn_ir.dialects import qnn
+from cnn2snn_ir.reference import rounding
 from cnn2snn_ir.reference.arithmetic import (
     Array,
     Ints,
@@ -57,6 +58,11 @@ def scale(op: qnn.Scale, x: Ints) -> Ints:
 def requantize(op: qnn.Requantize, x: Ints) -> Ints:
     product = saturate(x * op.mantissa.int64, op.buffer)
     return saturate(shift_round(product, op.shift.int64), op.to)
+
+
+@meaning_of(qnn.Rescale)
+def rescale(op: qnn.Rescale, x: Ints) -> Ints:
+    return rounding.rescale(op, x)
 
 
 @meaning_of(qnn.Threshold)
