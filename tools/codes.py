@@ -347,6 +347,8 @@ EXAMPLES = {
     "AK2-CONV-03": "QuantizedConv2D(16, 3, dilation_rate=2)",
     "AK2-CONV-04": "QuantizedConv2D with weight_quantizer.bitwidth 2",
     "AK2-CONV-05": "QuantizedSeparableConv2D(16, 3)",
+    "AK2-BIAS-01": "a bias of 12345, which is no number of 8 bits times a power of two",
+    "AK2-RELU-01": "a ReLU bounded at 1025, which is no number of 8 bits times a power of two",
     "AK2-TCONV-01": "QuantizedConv2DTranspose(16, 3, strides=3)",
     "AK2-DENSE-01": "QuantizedDense(10) behind a convolution, without Flatten",
     "AK2-CONCAT-01": "QuantizedConcatenate(axis=1)",
