@@ -56,6 +56,7 @@ PASSES = {
     "fold-batchnorm": "cnn2snn_ir.passes.fold_batchnorm:FoldBatchnorm",
     "fold-unit-reshapes": "cnn2snn_ir.passes.fold_unit_reshapes:FoldUnitReshapes",
     "check-legacy": "cnn2snn_ir.passes.legality.check_legacy:CheckLegacy",
+    "fit-requantizers": "cnn2snn_ir.passes.fit_requantizers:FitRequantizers",
     "fold-quantized-activations": "cnn2snn_ir.passes.fold_quantized_activations:FoldQuantizedActivations",
 }
 """Name ▶ `module:class`."""

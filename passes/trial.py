@@ -49,6 +49,7 @@ class Results(NamedTuple):
     units: dict[str, Array]
     """The real distance of two neighbouring integers, by the names of values that are such or were made of such."""
     output_units: tuple[Array | None, ...]
+    output_off_by: tuple[tuple[int, ...], ...]
 
 
 class Trial(NamedTuple):
@@ -96,16 +97,17 @@ class Trial(NamedTuple):
             values[name] = array
             if (distance := unit(op)) is not None:
                 units[name] = distance
-            if isinstance(stated := op.annotations.get(OFF_BY), tuple):
-                off_by[name] = stated  # type: ignore[assignment]
+            if stated := statement(op):
+                off_by[name] = stated
             other = (given or {}).get(name)
             same = other is not None and (other.size, other.dtype) == (array.size, array.dtype)
             return other.reshape(array.shape) if other is not None and same else None
 
         memory = dict(self.memory)
         outputs = interpret(module, self.inputs, observe, memory)
-        output_units = tuple(unit(value.owner) for value in module.outputs)
-        return Results(values, off_by, outputs, memory, units, output_units)
+        owners = [value.owner for value in module.outputs]
+        told = tuple(map(unit, owners)), tuple(map(statement, owners))
+        return Results(values, off_by, outputs, memory, units, *told)
 
     def again(self, module: Module, before: Results, contract: Contract) -> Results:
         """The results after a pass: where it states what each op may be off by, each op reads what it read before."""
@@ -129,9 +131,9 @@ class Trial(NamedTuple):
             shapes = [str([a.shape[1:] for a in r.outputs]) for r in (after, before)]
             yield Diagnostic("PASS-VALIDATE", "the outputs have other sizes", where, found=shapes[0], allowed=shapes[1])
             return
-        pairs = zip(before.outputs, after.outputs, after.output_units, strict=True)
-        for index, (old, array, distance) in enumerate(pairs):
-            yield from self._differences(old, array, contract, f"output {index}", where, (), distance)
+        outputs = zip(before.outputs, after.outputs, after.output_off_by, after.output_units, strict=True)
+        for index, (old, array, stated, distance) in enumerate(outputs):
+            yield from self._differences(old, array, contract, f"output {index}", where, stated, distance)
 
     def _differences(
         self,
@@ -175,6 +177,12 @@ def squeezed(array: Array) -> list[int]:
     return [d for d in array.shape[1:] if d != 1]
 
 
+def statement(op: Op) -> tuple[int, ...]:
+    """By how much an op says that it may be off, one number a channel; empty if it says nothing."""
+    found = op.annotations.get(OFF_BY, ())
+    return found if isinstance(found, tuple) else ()  # type: ignore[return-value]
+
+
 def unit(op: Op) -> Array | None:
     """The real distance of two neighbouring integers, of a result that is one or was just made of one; if known."""
     scale: AttrValue
@@ -211,6 +219,9 @@ def too_far(
         return moved
     if contract.max_lsb and distance is None:
         return np.zeros(old.shape, bool)
+    if contract.stated and stated and distance is not None:
+        reach: npt.NDArray[np.bool_] = np.abs(new - old) > np.array(stated) * distance + 1e-6 * np.abs(old)
+        return reach
     same: npt.NDArray[np.bool_] = (old == new) | (np.isnan(old) & np.isnan(new))
     if contract.max_lsb or contract.relative:
         steps = 0.0 if distance is None else contract.max_lsb * distance
