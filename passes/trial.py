@@ -20,10 +20,11 @@ import numpy.typing as npt
 from cnn2snn_ir.diagnostics import Diagnostic
 from cnn2snn_ir.dialects import qnn
 from cnn2snn_ir.dialects.builtin import Input, Module
-from cnn2snn_ir.dialects.hardware import QuantizerLayer
+from cnn2snn_ir.dialects.hardware import LinearQuantizerLayer, QuantizerLayer
 from cnn2snn_ir.ir import AttrValue, ElementType, Op, Tensor
 from cnn2snn_ir.passes.base import OFF_BY, Contract, Pass
 from cnn2snn_ir.reference import run as interpret
+from cnn2snn_ir.reference.arithmetic import values
 
 Array = npt.NDArray[Any]
 
@@ -283,17 +284,33 @@ def float_samples(op: Input, count: int, draw: Draw) -> list[Array]:
 
 def float_range(op: Input) -> tuple[Array, Array]:
     """The smallest and the largest float worth trying, one for all channels or one for each."""
-    quantizers = [user for user in op.result.users if isinstance(user, (qnn.Quantize, QuantizerLayer))]
+    quantizers = [user for user in op.result.users if isinstance(user, (*BY_PRODUCT, *BY_DIVISION))]
     if not quantizers:
         return np.asarray(FLOAT_RANGE[0]), np.asarray(FLOAT_RANGE[1])
-    lows = [user.to.lo / steps_per_unit(user) for user in quantizers]
-    highs = [user.to.hi / steps_per_unit(user) for user in quantizers]
+    lows = [(user.to.lo - zero_of(user)) / steps_per_unit(user) for user in quantizers]
+    highs = [(user.to.hi - zero_of(user)) / steps_per_unit(user) for user in quantizers]
     return functools.reduce(np.minimum, lows), functools.reduce(np.maximum, highs)
 
 
-def steps_per_unit(op: qnn.Quantize | QuantizerLayer) -> Array:
+BY_PRODUCT = (qnn.Quantize, QuantizerLayer)
+BY_DIVISION = (qnn.QuantizeLinear, LinearQuantizerLayer)
+"""What makes integers of floats; the latter saturate behind the zero point, which so moves the range they cover."""
+
+
+def zero_of(op: Op) -> Array:
+    """How far a quantizer's range is moved."""
+    if not isinstance(op, BY_DIVISION):
+        return np.asarray(0)
+    return values(op.zero_point if isinstance(op, qnn.QuantizeLinear) else op.zero_points)
+
+
+def steps_per_unit(op: Op) -> Array:
     """How many integers a quantizer gives to a float range of 1."""
+    if isinstance(op, BY_DIVISION):
+        distance = op.scale if isinstance(op, qnn.QuantizeLinear) else op.scales
+        return np.clip(1 / distance.array.astype(np.float64), *np.exp2(np.array(EXPONENTS, np.float64)))
     if isinstance(op, qnn.Quantize):
         steps: Array = np.exp2(np.clip(op.frac_bits.int64, *EXPONENTS).astype(np.float64))
         return steps
+    assert isinstance(op, QuantizerLayer)
     return np.clip(op.scales.array.astype(np.float64), *np.exp2(np.array(EXPONENTS, np.float64)))
