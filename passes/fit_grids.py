@@ -33,6 +33,7 @@ from cnn2snn_ir.passes.base import LOSSY, Pass, PassContext, option
 from cnn2snn_ir.passes.fit_requantizers import Mode
 from cnn2snn_ir.passes.legality.rule import named
 from cnn2snn_ir.passes.quantization.grids import joint_steps
+from cnn2snn_ir.passes.quantization.groups import never_negative
 
 BYTE = si(8)
 
@@ -92,7 +93,7 @@ def recentre(op: nn.FakeQuantize, rewriter: Rewriter) -> bool:
     scale = op.scale.array.astype(np.float64)
     largest = max(float((high * scale).max()) / BYTE.hi, float((low * scale).min()) / BYTE.lo)
     step = largest if largest > step_of(op) or op.scale.array.ndim else step_of(op)
-    if not low.any():
+    if not low.any() and not never_negative(op.x):
         op.set_operand(0, rewriter.insert_before(op, nn.ReLU(op.x)).results[0])
     op.zero_point, op.to, op.narrow = None, BYTE, False
     set_step(op, step)

@@ -112,6 +112,8 @@ class Fitter:
         if clips_only(op):
             return self.clipped(op, op.x)
         main = main_of(op.x)
+        if main is None and pooled_positions(op.x) > 1 and not op.zero.array.any():
+            return self.requantized(op, None)  # integers summed over a map need no bias
         if main is None:
             if reason := impassable(op.x):
                 raise CannotError(reason)
@@ -122,16 +124,16 @@ class Fitter:
 
     # ---- layers with weights --------------------------------------------------------------------------------------
 
-    def requantized(self, op: qnn.Rescale, main: Op) -> Op:
+    def requantized(self, op: qnn.Rescale, main: Op | None) -> Op:
         """Bias, rectifier and requantization of a layer."""
         pooled = pooled_positions(op.x)
-        fitted = self.fit(op, pooled)
+        fitted = self.fit(op, 0 if main is None or biased(op.x) else pooled)
         self.state(op, fitted)
         found = fitted.found
         name = op.result.name or "output"
         if isinstance(op.x.owner, qnn.SumPool):
             self.sum_in_buffer(op.x.owner)
-        if found.bias.any():
+        if main is not None and found.bias.any():
             add_bias(main, found, name, self)
         value = op.x
         low, _ = op.limits
@@ -152,8 +154,8 @@ class Fitter:
         """A layer sums over its map in the buffer in which it scales."""
         self.learn(self.rewriter.replace(op, qnn.SumPool(op.x, op.keepdims, BUFFER)))
 
-    def fit(self, op: qnn.Rescale, pooled: int) -> Fitted:
-        """The variables of the layer, and how far they are off."""
+    def fit(self, op: qnn.Rescale, positions: int) -> Fitted:
+        """The variables of the layer, and how far they are off; `positions` as in `fit`."""
         channels = op.x.type.channels
         low, high = op.limits
         rectified = low == 0
@@ -161,7 +163,7 @@ class Fitter:
         lo, hi = by_channel(self.ranges[op.x], channels)
         wanted = wanted_boundaries(lambda p: rescale(op, p), levels, lo, hi)
         zero, step = (np.broadcast_to(t.array.astype(np.float64), channels) for t in (op.zero, op.step))
-        return fit(wanted, levels, zero, step, lo, hi, 0 if biased(op.x) else pooled)
+        return fit(wanted, levels, zero, step, lo, hi, positions)
 
     # ---- additions, and integers that another layer gave ----------------------------------------------------------
 

@@ -27,7 +27,7 @@ from cnn2snn_ir.dialects import nn
 from cnn2snn_ir.ir import Op, Tensor, Value
 from cnn2snn_ir.ir.rewrite import Rewriter, Rule, rule
 from cnn2snn_ir.passes.base import REAL, RewritePass
-from cnn2snn_ir.passes.quantization.groups import KEEPS_GRID, Weighted
+from cnn2snn_ir.passes.quantization.groups import KEEPS_GRID, Weighted, never_negative
 
 
 @rule(nn.FakeQuantize, "quantize(x) = x, if x is on the grid")
@@ -69,6 +69,14 @@ def before_quantizer(op: nn.ReLU | nn.MaxPool, rewriter: Rewriter) -> bool:
     return True
 
 
+@rule(nn.ReLU, "relu(x) = x, if x is never negative")
+def nothing_to_rectify(op: nn.ReLU, rewriter: Rewriter) -> bool:
+    if op.max_value is not None or not never_negative(op.x):
+        return False
+    rewriter.replace_with(op, op.x)
+    return True
+
+
 def keeps_zero(quantizer: nn.FakeQuantize) -> bool:
     """True if the real 0 is one of the numbers of the grid."""
     low, high = quantizer.limits
@@ -91,4 +99,4 @@ class SimplifyQuantizers(RewritePass):
     contract = REAL
 
     def rules(self) -> Sequence[Rule]:
-        return (on_the_grid, before_quantizer)
+        return (nothing_to_rectify, on_the_grid, before_quantizer)

@@ -72,6 +72,15 @@ def origins(value: Value) -> Iterator[Value]:
         yield value
 
 
+def never_negative(value: Value) -> bool:
+    """True if a value is at least 0, because it is rectified, or made of such values."""
+    op = value.owner
+    if isinstance(op, nn.ReLU):
+        return True
+    kept = (*KEEPS_GRID, nn.Add, nn.FakeQuantize, nn.AveragePool, nn.GlobalAveragePool, nn.Upsample)
+    return isinstance(op, kept) and all(map(never_negative, op.operands))
+
+
 def joins(module: builtin.Module) -> Iterator[Op]:
     """Additions and concatenations that layers compute."""
     return (op for op in module.body if isinstance(op, JOINS))
