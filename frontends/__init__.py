@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cnn2snn_ir.diagnostics import fail
 from cnn2snn_ir.dialects.builtin import Module
 
 KERAS_SUFFIXES = (".h5", ".hdf5", ".keras")
+ONNX_SUFFIX = ".onnx"
+MODEL_SUFFIXES = (*KERAS_SUFFIXES, ONNX_SUFFIX)
+"""How the files are called that `load_model` reads."""
 
 
 def load_model(path: str | Path) -> Module:
-    """Import a model file as a `qnn` module; raises `CompileError` listing everything that prevents it."""
+    """Import a model file as a module; raises `CompileError` listing everything that prevents it."""
     path = Path(path)
-    if path.suffix.lower() == ".onnx":
-        raise fail(
-            "FILE-ONNX",
-            "ONNX models cannot be read yet",
-            where=str(path),
-            allowed="quantized Keras files (.h5, .keras)",
-        )
+    if path.suffix.lower() == ONNX_SUFFIX:
+        from cnn2snn_ir.frontends.onnx.importer import import_onnx
+
+        return import_onnx(path)
     from cnn2snn_ir.frontends.keras_h5.importer import import_keras
 
     return import_keras(path)

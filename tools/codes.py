@@ -70,9 +70,8 @@ FILES = {
     "FILE-DIRECTORY": Meaning("a file was expected, and this is a folder", "name the file in it"),
     "FILE-UNREADABLE": Meaning("the operating system does not let us read the file", "check its permissions"),
     "FILE-EMPTY": Meaning("the file is empty", BROKEN_MODEL),
-    "FILE-FORMAT": Meaning("the model is neither HDF5 nor a .keras archive", "save it with model.save()"),
+    "FILE-FORMAT": Meaning("the file is none that is asked for", "save the model as .h5, .keras or .onnx"),
     "FILE-DAMAGED": Meaning("the model file ends early or contradicts itself", BROKEN_MODEL),
-    "FILE-ONNX": Meaning("ONNX models cannot be read yet", "convert the Keras model"),
     "FILE-SAME": Meaning("the output would overwrite the input", "choose another output"),
     "FILE-TEXT": Meaning("a text file is not UTF-8", "save it as UTF-8"),
     "DUMP-FOLDER": Meaning("the folder for dumps holds other files", "choose an empty folder"),
@@ -105,6 +104,27 @@ MODELS = {
     "KERAS-NAMES": Meaning("layers must have names of their own", "rename the layers and save again"),
     "KERAS-ORDER": Meaning("a layer reads one that does not come before it", BROKEN_MODEL),
     "KERAS-LINK": Meaning("the file points to another file; such links are not followed", "copy the data into it"),
+}
+
+ONNX = {
+    "ONNX-PACKAGE": Meaning("reading ONNX needs the onnx package", "pip install onnx"),
+    "ONNX-SIZE": Meaning("the file is larger than an ONNX file can be", "keep weights in files beside the model"),
+    "ONNX-VERSION": Meaning("the version of the format is unknown here, or not given", "export for an older version"),
+    "ONNX-OPSET": Meaning(
+        "the version of the standard operators is unknown here, or not given", "export with another opset_version"
+    ),
+    "ONNX-EMPTY": Meaning("the graph has no node or no output", BROKEN_MODEL),
+    "ONNX-DOMAIN": Meaning("an operator belongs to a domain that the file does not declare", "export the model again"),
+    "ONNX-NAMES": Meaning("two values of the graph have one name", "give each value its own name"),
+    "ONNX-VALUE": Meaning("a node or an output needs a value that nothing makes", BROKEN_MODEL),
+    "ONNX-ORDER": Meaning("nodes are not in the order of their values, or form a cycle", "export the model again"),
+    "ONNX-TENSOR": Meaning("a tensor is not what its type and shape say", BROKEN_MODEL),
+    "ONNX-NAN": Meaning("weights or scales hold infinities or NaNs", "train or quantize the model again"),
+    "ONNX-EXTERNAL": Meaning(
+        "the data of a tensor are kept in another file, which is missing, too short or outside of the model's folder",
+        "copy the model with its data files, side by side",
+    ),
+    "ONNX-FLOAT": Meaning("the model is not quantized by QuantizeML", "quantize it with quantizeml first"),
 }
 
 QUANTIZATION = {
@@ -283,6 +303,7 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
     "Checks of a conversion": CHECKS,
     "Files": FILES,
     "Models": MODELS,
+    "ONNX files": ONNX,
     "Quantization with Keras": QUANTIZATION,
     "Transforms of Keras models": TRANSFORMS,
     "Calibration": CALIBRATION,

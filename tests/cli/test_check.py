@@ -135,7 +135,7 @@ def test_usage_errors(capsys):
 
 def test_onnx(tmp_path, capsys):
     assert main(["check", str(tmp_path / "net.onnx")]) == 1
-    assert "FILE-ONNX" in capsys.readouterr().out
+    assert "FILE-MISSING" in capsys.readouterr().out
 
 
 def test_legalization_can_be_refused(capsys):

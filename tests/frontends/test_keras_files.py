@@ -111,10 +111,6 @@ def test_truncated(part, source, tmp_path):
     assert (found.code, found.where) == ("FILE-DAMAGED", str(path))
 
 
-def test_onnx(tmp_path):
-    assert diagnostics(tmp_path / "model.onnx")[0].code == "FILE-ONNX"
-
-
 def test_float_model():
     (found,) = diagnostics(BAD / "float.h5")
     assert found.code == "KERAS-FLOAT"
