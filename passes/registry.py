@@ -27,6 +27,7 @@ PASSES = {
     "check-legality": "cnn2snn_ir.passes.legality.check:CheckLegality",
     "fold-scales": "cnn2snn_ir.passes.fold_scales:FoldScales",
     "fold-thresholds": "cnn2snn_ir.passes.fold_thresholds:FoldThresholds",
+    "write-out-depthwise": "cnn2snn_ir.passes.legalize.write_out_depthwise:WriteOutDepthwise",
     "write-out-dilation": "cnn2snn_ir.passes.legalize.write_out_dilation:WriteOutDilation",
     "equal-strides": "cnn2snn_ir.passes.legalize.equal_strides:EqualStrides",
     "square-kernels": "cnn2snn_ir.passes.legalize.square_kernels:SquareKernels",
@@ -55,6 +56,7 @@ PASSES = {
     "fold-batchnorm": "cnn2snn_ir.passes.fold_batchnorm:FoldBatchnorm",
     "fold-unit-reshapes": "cnn2snn_ir.passes.fold_unit_reshapes:FoldUnitReshapes",
     "check-legacy": "cnn2snn_ir.passes.legality.check_legacy:CheckLegacy",
+    "fit-requantizers": "cnn2snn_ir.passes.fit_requantizers:FitRequantizers",
     "fold-quantized-activations": "cnn2snn_ir.passes.fold_quantized_activations:FoldQuantizedActivations",
 }
 """Name ▶ `module:class`."""

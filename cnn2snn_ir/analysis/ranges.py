@@ -77,6 +77,11 @@ def quantize(op: qnn.Quantize) -> Range:
     return Range.full(op.to).offset(constant_integers(op.zero_point)).saturate(op.to)
 
 
+@transfer_of(qnn.QuantizeLinear, akida2.LinearQuantizer)
+def quantize_linear(op: qnn.QuantizeLinear | akida2.LinearQuantizer) -> Range:
+    return Range.full(op.to)
+
+
 @transfer_of(qnn.Shift)
 def shift(op: qnn.Shift, x: Range) -> Range:
     return x.shift_round(constant_integers(op.shift)).saturate(op.to)
@@ -91,6 +96,13 @@ def scale(op: qnn.Scale, x: Range) -> Range:
 def requantize(op: qnn.Requantize, x: Range) -> Range:
     product = x.times(constant_integers(op.mantissa)).saturate(op.buffer)
     return product.shift_round(constant_integers(op.shift)).saturate(op.to)
+
+
+@transfer_of(qnn.Rescale)
+def rescale(op: qnn.Rescale, x: Range) -> Range:
+    from cnn2snn_ir.reference.rounding import rescale as rescaled  # in the float networks of some frontends only
+
+    return Range.of(rescaled(op, x.lo), rescaled(op, x.hi))
 
 
 @transfer_of(qnn.Threshold)

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from cnn2snn_ir.diagnostics import Diagnostic
 from cnn2snn_ir.dialects.geometry import Padding, per_channel, spatial, transposed_spatial
-from cnn2snn_ir.dialects.qnn import concatenated, fault, fit_channels, need_rank, reshaped, transposed
+from cnn2snn_ir.dialects.qnn import Rounding, concatenated, fault, fit_channels, need_rank, reshaped, transposed
 from cnn2snn_ir.ir import F32, ElementType, Op, Tensor, TensorType, Value, attr, constant, operand, operands
 
 
@@ -48,22 +48,6 @@ class Function(StrEnum):
 
 WITH_ALPHA = (Function.HARD_SIGMOID, Function.LEAKY_RELU, Function.ELU)
 """The functions that have a parameter."""
-
-
-class Rounding(StrEnum):
-    """How a real becomes an integer: the roundings of ONNX and QONNX."""
-
-    HALF_EVEN = "half_even"
-    HALF_UP = "half_up"
-    """Ties away from 0 (QONNX's HALF_UP is of the magnitude)."""
-    HALF_DOWN = "half_down"
-    """Ties toward 0."""
-    FLOOR = "floor"
-    CEIL = "ceil"
-    UP = "up"
-    """Away from 0."""
-    DOWN = "down"
-    """Toward 0."""
 
 
 class Softmax(Op, name="nn.softmax"):

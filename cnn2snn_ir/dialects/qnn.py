@@ -37,6 +37,24 @@ PRODUCT = si(33)
 """Accumulator times mantissa: QuantizeML uses buffer_bitwidth = 32 as *value* bits, so 33 with the sign."""
 
 
+class Rounding(StrEnum):
+    """How a real becomes an integer: the roundings of ONNX and QONNX, and the chip's."""
+
+    HALF_EVEN = "half_even"
+    HALF_UP = "half_up"
+    """Ties away from 0 (QONNX's HALF_UP is of the magnitude)."""
+    HALF_DOWN = "half_down"
+    """Ties toward 0."""
+    HALF_CEIL = "half_ceil"
+    """Ties toward +infinity, as the chip rounds."""
+    FLOOR = "floor"
+    CEIL = "ceil"
+    UP = "up"
+    """Away from 0."""
+    DOWN = "down"
+    """Toward 0."""
+
+
 def fault(op: Op, sentence: str) -> Iterator[Diagnostic]:
     """A diagnostic for a non-empty sentence."""
     if sentence:
@@ -69,6 +87,31 @@ class Quantize(Op, name="qnn.quantize"):
 
     def verify(self) -> Iterator[Diagnostic]:
         yield from fit_channels(self, self.x, "frac_bits", "zero_point")
+
+
+class QuantizeLinear(Op, name="qnn.quantize_linear"):
+    """Float to integer, as ONNX has it: `saturate(round_half_even(float32(x / scale)) + zero_point)`."""
+
+    x: Value = operand("Float input.")
+    scale: Tensor = constant("Positive float32, the real distance of two integers; one for all or one a channel.")
+    to: ElementType = attr("Element type of the result.")
+    zero_point: Tensor | None = attr("The integer of the real 0, one for all or one a channel.", default=None)
+
+    def infer(self) -> tuple[TensorType, ...]:
+        return (self.x.type.with_element(self.to),)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        yield from fit_channels(self, self.x, "scale", "zero_point")
+        yield from positive_reals(self, "scale")
+
+
+def positive_reals(op: Op, name: str) -> Iterator[Diagnostic]:
+    """A fault unless a constant holds positive, finite float32 numbers."""
+    tensor: Tensor = getattr(op, name)
+    if tensor.type.element != F32:
+        yield from fault(op, f"needs a float32 {name}, found {tensor.type}")
+    elif not tensor.is_opaque and not ((tensor.array > 0) & (tensor.array < float("inf"))).all():
+        yield from fault(op, f"needs a positive, finite {name}")
 
 
 class Dequantize(Op, name="qnn.dequantize"):
@@ -127,6 +170,41 @@ class Requantize(Op, name="qnn.requantize"):
 
     def verify(self) -> Iterator[Diagnostic]:
         yield from fit_channels(self, self.x, "mantissa", "shift")
+
+
+class Rescale(Op, name="qnn.rescale"):
+    """Integers on the grid of others: `clip(round((x - zero) / step) + offset, low, high)`, in float64.
+
+    What a `nn.fake_quantize` behind a layer does to its sums.  No target computes it: it is what they approximate,
+    and say how well.
+    """
+
+    x: Value = operand("Integers.")
+    zero: Tensor = constant("Where the real 0 is, float64; one for all or one a channel.")
+    step: Tensor = constant("Distance of two results, float64 above 0; one for all or one a channel.")
+    to: ElementType = attr("Element type of the result.")
+    offset: Tensor | None = attr("The result at the real 0; one for all or one a channel, none is 0.", default=None)
+    low: int | None = attr("The smallest result; none is the type's.", default=None)
+    high: int | None = attr("The largest result; none is the type's.", default=None)
+    rounding: Rounding = attr("How ties and rests are rounded.", default=Rounding.HALF_EVEN)
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """The smallest and the largest result."""
+        return self.to.lo if self.low is None else self.low, self.to.hi if self.high is None else self.high
+
+    def infer(self) -> tuple[TensorType, ...]:
+        return (self.x.type.with_element(self.to),)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        yield from fit_channels(self, self.x, "zero", "step", "offset")
+        low, high = self.limits
+        legal = self.to.lo <= low <= high <= self.to.hi
+        yield from fault(self, "" if legal else f"needs limits within {self.to}, found {low} and {high}")
+        if not self.step.is_opaque:
+            steps = self.step.array
+            positive = self.step.type.element.is_float and ((steps > 0) & (steps < math.inf)).all()
+            yield from fault(self, "" if positive else "needs finite steps above 0")
 
 
 class Threshold(Op, name="qnn.threshold"):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cnn2snn_ir.dialects.nn import Function, Rounding
+from cnn2snn_ir.dialects.nn import Function
 from cnn2snn_ir.reference.arithmetic import Array
 
 
@@ -58,14 +58,3 @@ FUNCTIONS: dict[Function, Callable[[Array, float], Array]] = {
     Function.MISH: lambda x, alpha: x * np.tanh(softplus(x)),
 }
 """Values and alpha ▶ values."""
-
-ROUNDINGS: dict[Rounding, Callable[[Array], Array]] = {
-    Rounding.HALF_EVEN: np.rint,
-    Rounding.HALF_UP: lambda x: np.sign(x) * np.floor(np.abs(x) + 0.5),
-    Rounding.HALF_DOWN: lambda x: np.sign(x) * np.ceil(np.abs(x) - 0.5),
-    Rounding.FLOOR: np.floor,
-    Rounding.CEIL: np.ceil,
-    Rounding.UP: lambda x: np.sign(x) * np.ceil(np.abs(x)),
-    Rounding.DOWN: np.trunc,
-}
-"""Reals ▶ integers."""

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from cnn2snn_ir.dialects import nn
 from cnn2snn_ir.ir.tensor import Tensor
 from cnn2snn_ir.reference.arithmetic import Array, scatter, windows
-from cnn2snn_ir.reference.functions import FUNCTIONS, ROUNDINGS
+from cnn2snn_ir.reference.functions import FUNCTIONS
+from cnn2snn_ir.reference.rounding import ROUNDINGS
 from cnn2snn_ir.reference.semantics import meaning_of
 
 Reals = npt.NDArray[np.float64]

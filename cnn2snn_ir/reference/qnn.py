@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cnn2snn_ir.dialects import qnn
+from cnn2snn_ir.reference import rounding
 from cnn2snn_ir.reference.arithmetic import (
     Array,
     Ints,
@@ -16,6 +17,7 @@ from cnn2snn_ir.reference.arithmetic import (
     dot,
     fire,
     max_pool,
+    quantize_linear,
     recur,
     round_half_even,
     saturate,
@@ -29,6 +31,11 @@ from cnn2snn_ir.reference.semantics import meaning_of
 def quantize(op: qnn.Quantize, x: Array) -> Ints:
     integers = saturate(round_half_even(x, op.frac_bits.int64), op.to)
     return saturate(integers + values(op.zero_point), op.to)
+
+
+@meaning_of(qnn.QuantizeLinear)
+def quantize_by_division(op: qnn.QuantizeLinear, x: Array) -> Ints:
+    return quantize_linear(x, op.scale.array, values(op.zero_point), op.to)
 
 
 @meaning_of(qnn.Dequantize)
@@ -51,6 +58,11 @@ def scale(op: qnn.Scale, x: Ints) -> Ints:
 def requantize(op: qnn.Requantize, x: Ints) -> Ints:
     product = saturate(x * op.mantissa.int64, op.buffer)
     return saturate(shift_round(product, op.shift.int64), op.to)
+
+
+@meaning_of(qnn.Rescale)
+def rescale(op: qnn.Rescale, x: Ints) -> Ints:
+    return rounding.rescale(op, x)
 
 
 @meaning_of(qnn.Threshold)

@@ -16,6 +16,10 @@ QUANTIZEML = "com.brainchip"
 def import_onnx(path: Path) -> Module:
     """Import an ONNX file as a `qnn` module; raises `CompileError` with every fault found."""
     graph = read_graph(path)
+    if any(node.domain == QUANTIZEML for node in graph.nodes):
+        from cnn2snn_ir.frontends.onnx.quantizeml.importer import import_quantizeml
+
+        return import_quantizeml(graph)
     raise fail(
         "ONNX-FLOAT",
         "the model is not quantized by QuantizeML",

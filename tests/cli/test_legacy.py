@@ -98,7 +98,7 @@ def test_legacy_models_are_for_akida_1():
 
 def test_a_program_that_differs_is_refused(unscaled, monkeypatch):
     """The trial that ends a conversion covers the way from reals to integers."""
-    from cnn2snn_ir.passes import fold_quantized_activations as fold
+    from cnn2snn_ir.passes.potentials import activations as fold
 
     exact = fold.smallest_above
     monkeypatch.setattr(fold, "smallest_above", lambda z, h, n: [t + 2000 for t in exact(z, h, n)])
