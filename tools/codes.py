@@ -127,7 +127,22 @@ ONNX = {
         "the data of a tensor are kept in another file, which is missing, too short or outside of the model's folder",
         "copy the model with its data files, side by side",
     ),
-    "ONNX-FLOAT": Meaning("the model is not quantized by QuantizeML", "quantize it with quantizeml first"),
+    "ONNX-OP": Meaning("an operator is not supported", "replace it, or end the model before it"),
+    "ONNX-NODE": Meaning("a supported operator is used in a way that is not", "see what is allowed in the message"),
+    "ONNX-ATTRIBUTE": Meaning("an attribute is unknown, or of another type or length", "export the model again"),
+    "ONNX-SHAPE": Meaning("operands do not fit each other", "export the model again"),
+    "ONNX-TYPE": Meaning("numbers of a type that is not supported there", "convert the model to float32"),
+    "ONNX-CONSTANT": Meaning("what must be constant depends on the input", "make it an initializer"),
+    "ONNX-FOLD": Meaning("a node that reads constants only cannot be computed", "simplify the model before"),
+    "ONNX-INPUT": Meaning("the shape of an input is not known", "give input_shape=(C, H, W)"),
+    "ONNX-BATCH": Meaning(
+        "the first dimension of a value must be the batch, of any size", "export with a dynamic batch, or a batch of 1"
+    ),
+    "ONNX-LAYOUT": Meaning("values cannot be put in the order that is needed", "quantize with one scale a tensor"),
+    "ONNX-QUANT": Meaning("scales or zero points do not fit each other", "quantize the model again"),
+    "ONNX-GROUPS": Meaning("a grouped convolution is written out as a full one (a remark)", "nothing"),
+    "ONNX-SCALES": Meaning("scales do not lie as the file says (a warning)", "compare the results with the model's"),
+    "ONNX-DEAD": Meaning("filters of vanishing scale become zeros (a remark)", "nothing"),
 }
 
 QUANTIZE_AGAIN = "quantize the float model again with quantizeml"
