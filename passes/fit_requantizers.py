@@ -76,8 +76,10 @@ class Fitter:
             if isinstance(op, qnn.Rescale):
                 self.replace(op)
             else:
-                if isinstance(op, qnn.BiasAdd):
+                if isinstance(op, qnn.BiasAdd) and op.bias.type.element.bits > 8:
                     self.round_bias(op)
+                if isinstance(op, qnn.ReLU) and op.max is not None and op.max.type.element.bits > 8:
+                    self.round_bound(op, op.max)
                 self.learn(op)
 
     def learn(self, op: Op) -> None:
@@ -209,21 +211,32 @@ class Fitter:
 
     def round_bias(self, op: qnn.BiasAdd) -> None:
         """A bias of more than 8 bits becomes a signed byte times a power of two."""
-        if op.bias.type.element.bits <= 8:
-            return
         wanted = op.bias.int64 << op.shift.int64
         mantissa, shift = as_bytes(wanted.astype(np.float64))
         off_by = np.abs((mantissa << shift) - wanted)
         op.bias = Tensor.of(mantissa, si(8), op.bias.name)
         op.shift = Tensor.of(shift, ui(8), op.shift.name)
+        for reader in op.result.users:
+            if isinstance(reader, qnn.Dequantize):
+                annotate(reader, off_by)
+        self.rounded(op, "bias", off_by)
+
+    def round_bound(self, op: qnn.ReLU, bound: Tensor) -> None:
+        """The bound of a rectifier of more than 8 bits becomes an unsigned byte times a power of two."""
+        wanted = bound.int64 << (0 if op.shift is None else op.shift.int64)
+        shift = np.maximum(np.ceil(np.log2(np.maximum(wanted, 1) / 255.5)), 0).astype(np.int64)
+        mantissa = np.minimum((wanted + ((1 << shift) >> 1)) >> shift, 255)
+        op.max = Tensor.of(mantissa, ui(8), bound.name)
+        op.shift = Tensor.of(shift, ui(8), f"{bound.name}_shift")
+        self.rounded(op, "upper bound", np.abs((mantissa << shift) - wanted))
+
+    def rounded(self, op: Op, what: str, off_by: Ints) -> None:
+        """Note that an op was changed in place."""
         self.rewriter.changed(op)
         self.count += 1
         if off_by.any():
             annotate(op, off_by)
-            for reader in op.result.users:
-                if isinstance(reader, qnn.Dequantize):
-                    annotate(reader, off_by)
-            self.found.add(inexact(op, "bias", off_by, "of the bias", self.mode))
+            self.found.add(inexact(op, what, off_by, f"of the {what}", self.mode))
 
     def state(self, op: qnn.Rescale, fitted: Fitted) -> None:
         """What the user of a layer should know."""

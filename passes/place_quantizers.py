@@ -49,7 +49,7 @@ class Placer:
     rewriter: Rewriter = field(default_factory=Rewriter)
     ideal: dict[Value, float] = field(default_factory=dict)
 
-    def walk(self, module: builtin.Module) -> None:
+    def walk(self, module: builtin.Module, power_of_two: bool) -> None:
         """Place all quantizers, then decide on their steps."""
         for op in list(module.body):
             if isinstance(op, builtin.Input) and op.element.is_float and feeds_layer(op.result):
@@ -62,7 +62,7 @@ class Placer:
                 self.quantize(op.result)
             elif isinstance(op, nn.Activation) and lone(op) and feeds_layer(op.result):
                 self.give_layer(op)
-        steps = joint_steps(module, self.ideal)
+        steps = joint_steps(module, self.ideal, power_of_two)
         for value, step in steps.items():
             quantizer = value.owner
             assert isinstance(quantizer, nn.FakeQuantize)
@@ -154,9 +154,10 @@ class PlaceQuantizers(Pass):
     ensures = Level.NN
 
     scheme: str = option("8/8/8", f"one of {', '.join(SCHEMES)}")
+    power_of_two: bool = option(False, "only steps that are powers of two")
 
     def run(self, op: Op, context: PassContext) -> bool:
         assert isinstance(op, builtin.Module)
         placer = Placer(scheme_named(self.scheme))
-        placer.walk(op)
+        placer.walk(op, self.power_of_two)
         return True

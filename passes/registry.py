@@ -58,6 +58,7 @@ PASSES = {
     "check-legacy": "cnn2snn_ir.passes.legality.check_legacy:CheckLegacy",
     "simplify-quantizers": "cnn2snn_ir.passes.simplify_quantizers:SimplifyQuantizers",
     "fit-grids": "cnn2snn_ir.passes.fit_grids:FitGrids",
+    "write-out-thresholds": "cnn2snn_ir.passes.write_out_thresholds:WriteOutThresholds",
     "place-quantizers": "cnn2snn_ir.passes.place_quantizers:PlaceQuantizers",
     "quantize-weights": "cnn2snn_ir.passes.quantize_weights:QuantizeWeights",
     "fit-requantizers": "cnn2snn_ir.passes.fit_requantizers:FitRequantizers",
@@ -69,6 +70,8 @@ PIPELINES: dict[str, str] = {
     "akida1-default": "cnn2snn_ir.passes.akida1_pipeline:akida1_default",
     "akida2-default": "cnn2snn_ir.passes.default_pipelines:akida2_default",
     "akida2-legalize": "cnn2snn_ir.passes.default_pipelines:akida2_legalize",
+    "quantize-float": "cnn2snn_ir.passes.quantization_pipelines:quantize_float",
+    "quantized-to-qnn": "cnn2snn_ir.passes.quantization_pipelines:quantized_to_qnn",
     "legacy-to-qnn": "cnn2snn_ir.passes.legacy_pipeline:legacy_to_qnn",
 }
 """Name ▶ `module:function` that builds the pipeline, or its text; a text may name others."""
