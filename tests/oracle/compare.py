@@ -2,9 +2,9 @@
 
 usage: python compare.py DIR [v1]
 
-DIR holds NAME.h5 and NAME.npz, as `make_models.py` writes them, or NAME.onnx and NAME.npz of `make_onnx.py`.  Runs in the project's own environment.  Prints a
-line a model; the exit code is 1 if any integer differs that should not.  With `v1` programs are made for Akida 1, and
-each of their layers may differ by what it says.
+DIR holds NAME.h5 and NAME.npz, as `make_models.py` writes them, or NAME.onnx and NAME.npz of `make_onnx.py`.  Runs in
+the project's own environment.  Prints a line a model; the exit code is 1 if any integer differs that should not.  With
+`v1` programs are made for Akida 1, and each of their layers may differ by what it says.
 """
 
 from __future__ import annotations
