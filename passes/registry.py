@@ -53,7 +53,11 @@ PASSES = {
     "remove-training-ops": "cnn2snn_ir.passes.remove_training_ops:RemoveTrainingOps",
     "swap-activation-pooling": "cnn2snn_ir.passes.swap_activation_pooling:SwapActivationPooling",
     "swap-pooling-batchnorm": "cnn2snn_ir.passes.swap_pooling_batchnorm:SwapPoolingBatchnorm",
+    "merge-affines": "cnn2snn_ir.passes.merge_affines:MergeAffines",
     "fold-batchnorm": "cnn2snn_ir.passes.fold_batchnorm:FoldBatchnorm",
+    "fold-affines": "cnn2snn_ir.passes.fold_affines:FoldAffines",
+    "fold-pads": "cnn2snn_ir.passes.fold_pads:FoldPads",
+    "write-as-depthwise": "cnn2snn_ir.passes.write_as_depthwise:WriteAsDepthwise",
     "fold-unit-reshapes": "cnn2snn_ir.passes.fold_unit_reshapes:FoldUnitReshapes",
     "check-legacy": "cnn2snn_ir.passes.legality.check_legacy:CheckLegacy",
     "simplify-quantizers": "cnn2snn_ir.passes.simplify_quantizers:SimplifyQuantizers",
@@ -70,9 +74,9 @@ PIPELINES: dict[str, str] = {
     "akida1-default": "cnn2snn_ir.passes.akida1_pipeline:akida1_default",
     "akida2-default": "cnn2snn_ir.passes.default_pipelines:akida2_default",
     "akida2-legalize": "cnn2snn_ir.passes.default_pipelines:akida2_legalize",
-    "quantize-float": "cnn2snn_ir.passes.quantization_pipelines:quantize_float",
     "quantized-to-qnn": "cnn2snn_ir.passes.quantization_pipelines:quantized_to_qnn",
     "legacy-to-qnn": "cnn2snn_ir.passes.legacy_pipeline:legacy_to_qnn",
+    "prepare-nn": "cnn2snn_ir.passes.prepare_pipeline:prepare_nn",
 }
 """Name ▶ `module:function` that builds the pipeline, or its text; a text may name others."""
 
