@@ -165,13 +165,3 @@ def cast(call: Call) -> View:
     scale = call.tensor(1.0 / x.grid.scale.astype(np.float64), F64, "scale")
     reals = call.emit(nn.Affine(x.value, scale, call.tensor(x.grid.zero, F32, "offset")))
     return View(reals, x.dims)
-
-
-@operator("Slice", "Split", "Gather", "Expand", "Tile")
-def moved(call: Call) -> View:
-    x = call.view(0)
-    raise UnsupportedNodeError(
-        "parts of a tensor that depends on the input are selected or repeated",
-        found=x.described,
-        help="end the model before it, or let a convolution with constant weights select",
-    )
