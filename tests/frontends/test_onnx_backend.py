@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from generators.onnx_cases import Case, cases, computed, imported
+
 from cnn2snn_ir.diagnostics import CompileError
 from cnn2snn_ir.frontends.onnx.standard.call import TABLE
 from cnn2snn_ir.frontends.onnx.standard.importer import fill_table
-
-from generators.onnx_cases import Case, cases, computed, imported
 
 fill_table()
 OPERATORS = sorted(op for domain, op in TABLE if not domain)

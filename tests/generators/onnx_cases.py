@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+
 from cnn2snn_ir.frontends.onnx.importer import read_graph
 from cnn2snn_ir.frontends.onnx.standard.importer import Imported, import_standard
 from cnn2snn_ir.frontends.onnx.standard.inference import inferred_shapes

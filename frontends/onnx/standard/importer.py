@@ -23,7 +23,9 @@ from cnn2snn_ir.frontends.onnx.standard.view import View, channels_last
 from cnn2snn_ir.ir import Graph, Layer, Op, Value, fuse
 from cnn2snn_ir.ir.fields import AttrValue
 
-OPERATOR_MODULES = ("weighted", "pooling", "pointwise", "arithmetic", "shapes", "resizing")
+OPERATOR_MODULES = (
+    "weighted", "pooling", "pointwise", "arithmetic", "shapes", "resizing", "quantized", "qlinear", "qonnx",
+)  # fmt: skip
 """The modules whose functions fill the table of operators."""
 
 Shapes = Callable[[], Mapping[str, Declared]]
@@ -160,8 +162,9 @@ class Importer:
     def reject(self, node: Node, diagnostics: list[Diagnostic]) -> None:
         """Note faults; go on with an input of the shape that the result would have."""
         self.found.extend(diagnostics)
+        depends = any(isinstance(self.values.get(name), View) for name in node.inputs)
         for name in filter(None, node.outputs):
-            substitute = stand_in(self, name)
+            substitute = stand_in(self, name) if depends else None
             if substitute is None:
                 self.broken.add(name)
             else:
