@@ -61,6 +61,9 @@ REFUSED = {
     r"test_resize_downsample_.*nearest.*": (("ONNX-NODE",), "smaller maps"),
     r"test_resize_upsample_sizes_nearest(_axes.*|_not.*|)": (("ONNX-NODE",), "factors that are not whole"),
     r"test_resize_upsample_sizes_nearest_(floor_align|round_prefer|ceil).*": (("ONNX-NODE",), "no repetition"),
+    r"test_(quantize|dequantize)linear_blocked.*": (("ONNX-QUANT",), "blocks with scales of their own"),
+    r"test_dequantizelinear_axis": (("ONNX-QUANT",), "an input with a scale for each channel"),
+    r"test_qlinearmatmul_3D.*": (("ONNX-SHAPE",), "what is no matrix"),
     r"test_(shape|size)(|_.*)": (("ONNX-NODE",), "a constant as the output"),
 }
 """Cases ▶ codes of which one refuses them, and why."""

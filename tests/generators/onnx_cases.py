@@ -16,9 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from cnn2snn_ir.dialects import nn
 from cnn2snn_ir.frontends.onnx.importer import read_graph
 from cnn2snn_ir.frontends.onnx.standard.importer import Imported, import_standard
 from cnn2snn_ir.frontends.onnx.standard.inference import inferred_shapes
+from cnn2snn_ir.ir import Value
 from cnn2snn_ir.reference import run
 
 Array = npt.NDArray[Any]
@@ -100,4 +102,17 @@ def computed(found: Imported, inputs: dict[str, Array]) -> list[Array]:
     """The outputs of a module, with inputs and outputs in ONNX's order of dimensions."""
     given = {name: array.transpose(found.inputs[name]) for name, array in inputs.items()}
     results = run(found.module, given)
+    if any(d.code == "ONNX-REALS" for d in found.found):
+        results = tuple(integers(v, y) for v, y in zip(found.module.outputs, results, strict=True))
     return [y.transpose(np.argsort(axes)) for y, axes in zip(results, found.outputs.values(), strict=True)]
+
+
+def integers(value: Value, reals: Array) -> Array:
+    """The integers of a value that the model has as such: those that its last op rounds to, or else the reals."""
+    op = value.owner
+    while isinstance(op, nn.Transpose | nn.Reshape):
+        op = op.x.owner
+    if not isinstance(op, nn.FakeQuantize):
+        return reals
+    zero = 0 if op.zero_point is None else op.zero_point.array
+    return np.rint(reals / op.scale.array) + zero

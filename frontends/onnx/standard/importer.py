@@ -11,7 +11,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import NamedTuple
 
-from cnn2snn_ir.diagnostics import CompileError, Diagnostic, Diagnostics
+from cnn2snn_ir.diagnostics import CompileError, Diagnostic, Diagnostics, Severity
 from cnn2snn_ir.dialects import builtin
 from cnn2snn_ir.frontends.onnx.graph import Declared, Node, OnnxGraph
 from cnn2snn_ir.frontends.onnx.standard.call import TABLE, Call, Result
@@ -182,6 +182,9 @@ class Importer:
             message = "an output that does not depend on the input"
             if not isinstance(x, View):
                 raise UnsupportedNodeError(message, help="leave it out of the graph's outputs")
+            if x.grid is not None:
+                message = "an output of integers: the module gives the reals that they stand for"
+                self.found.add(Diagnostic("ONNX-REALS", message, where=f"output {name}", severity=Severity.REMARK))
             straight = [d for group in x.dims for d in group]
             as_onnx = straight == sorted(straight) or x.rank > 4
             self.output_axes[name] = tuple(range(x.rank)) if as_onnx else channels_last(x.rank)

@@ -92,13 +92,13 @@ def qgemm(call: Call) -> View:
 @operator("ConvInteger", integers=True)
 def conv_integer(call: Call) -> View:
     x, worth = counted(call)
-    return convolved(call, x, integer_kernel(call, worth), None)
+    return convolved(call, x, integer_kernel(call, worth, axis=0), None)
 
 
 @operator("MatMulInteger", integers=True)
 def matmul_integer(call: Call) -> View:
     x, worth = counted(call)
-    return multiplied(call, x, integer_kernel(call, worth), None)
+    return multiplied(call, x, integer_kernel(call, worth, axis=1), None)
 
 
 def counted(call: Call) -> tuple[View, Array]:
@@ -110,12 +110,14 @@ def counted(call: Call) -> tuple[View, Array]:
     return reals_of(call, x, scale, zero), scale
 
 
-def integer_kernel(call: Call, worth: Array) -> Kernel:
+def integer_kernel(call: Call, worth: Array, axis: int) -> Kernel:
     """Weights that count: the sums of products with reals, in integers."""
     stored = call.constant(1)
-    zero, _ = zeros(call, 3, np.ones(()))
-    found = weights(call, stored, np.ones((), np.float32), zero, 0)
-    return kernel_from(call, found, axis=0).scaled(1.0 / float(worth))
+    several = call.has(3) and call.constant(3).values.size > 1
+    scale = np.ones(call.constant(3).values.size if several else (), np.float32)
+    zero, _ = zeros(call, 3, scale)
+    found = weights(call, stored, scale, zero, axis)
+    return kernel_from(call, found, axis).scaled(1.0 / float(worth))
 
 
 # ---- com.microsoft --------------------------------------------------------------------------------------------
