@@ -217,6 +217,13 @@ def pico_post_processing(parts: LayerParts) -> Op:
     return akida2.PicoPostProcessing(quantizer.x, **layer)
 
 
+def quantizer(parts: LayerParts) -> Op:
+    main = parts.ops[0]
+    if isinstance(main, qnn.QuantizeLinear):
+        return akida2.LinearQuantizer(main.x, main.scale, main.to, main.zero_point)
+    return akida2.Quantizer(**quantizer_variables(parts))
+
+
 def add(parts: LayerParts) -> Op:
     main = parts.first(qnn.Add)
     (a, a_shift), (b, b_shift) = parts.alignment(main.a), parts.alignment(main.b)
@@ -241,7 +248,7 @@ LOWERINGS: dict[BlockKind, Lowering] = {
     BlockKind.PICO_POST_PROCESSING: pico_post_processing,
     BlockKind.ADD: add,
     BlockKind.CONCATENATE: concatenate,
-    BlockKind.QUANTIZER: lambda parts: akida2.Quantizer(**quantizer_variables(parts)),
+    BlockKind.QUANTIZER: quantizer,
     BlockKind.DEQUANTIZER: lambda parts: akida2.Dequantizer(**dequantizer_variables(parts)),
 }
 """One for each kind of block."""

@@ -20,6 +20,7 @@ from cnn2snn_ir.passes.legalize.separate_twins import SeparateTwins
 from cnn2snn_ir.passes.legalize.split_concats import SplitConcats
 from cnn2snn_ir.passes.legalize.split_depthwise import SplitDepthwise
 from cnn2snn_ir.passes.legalize.square_kernels import SquareKernels
+from cnn2snn_ir.passes.legalize.write_out_depthwise import WriteOutDepthwise
 from cnn2snn_ir.passes.legalize.write_out_dilation import WriteOutDilation
 from cnn2snn_ir.passes.materialize_alignment import MaterializeAlignment
 from cnn2snn_ir.passes.pipeline import MODULE, Pipeline
@@ -27,6 +28,7 @@ from cnn2snn_ir.versions import AkidaVersion
 
 LEGALIZATIONS: tuple[Pass, ...] = (
     WriteOutDilation(),
+    WriteOutDepthwise(),
     EqualStrides(),
     SquareKernels(),
     PadKernels(),

@@ -92,6 +92,7 @@ AKIDA2_PATTERNS = (
     Pattern(qnn.Add, BlockKind.ADD, (qnn.Shift,), ((qnn.Shift,),)),
     Pattern(qnn.Concat, BlockKind.CONCATENATE),
     Pattern(qnn.Quantize, BlockKind.QUANTIZER),
+    Pattern(qnn.QuantizeLinear, BlockKind.QUANTIZER),
     Pattern(qnn.Dequantize, BlockKind.DEQUANTIZER, (qnn.Reshape,)),
 )
 """Source: the block patterns of cnn2snn 2.19.3 for Akida 2 (Apache-2.0), restated in terms of `qnn` ops."""
@@ -105,6 +106,9 @@ AKIDA1_PATTERNS = (
     Pattern(qnn.Dequantize, BlockKind.DEQUANTIZER, (qnn.Reshape,)),
 )
 """Source: the same for Akida 1, once thresholds are synthesized; only the last layer has a bias of its own."""
+
+QUANTIZERS = (qnn.Quantize, qnn.QuantizeLinear)
+"""What makes integers of a float input."""
 
 GREEDY: tuple[type[Op], ...] = (qnn.Deviation, qnn.Recurrence)
 """What takes its ops before other layers can: its quantizer, or its projections."""
@@ -210,10 +214,10 @@ def is_image(x: Value) -> bool:
     """True for a model input, or an unsigned input quantizer's output, of 1 or 3 channels and 8 bits."""
     owner = x.owner
     if isinstance(owner, qnn.Block) and owner.kind is BlockKind.QUANTIZER:
-        owner = next(op for op in owner.body if isinstance(op, qnn.Quantize))
+        owner = next(op for op in owner.body if isinstance(op, QUANTIZERS))
     if isinstance(owner, builtin.Input):
         unsigned = owner.element.bits == 8 and owner.element.lo == 0
-    elif isinstance(owner, qnn.Quantize):
+    elif isinstance(owner, QUANTIZERS):
         unsigned = owner.to.hi == 255  # si9: QuantizeML leaves inputs below the calibrated minimum negative
     else:
         return False

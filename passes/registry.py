@@ -27,6 +27,7 @@ PASSES = {
     "check-legality": "cnn2snn_ir.passes.legality.check:CheckLegality",
     "fold-scales": "cnn2snn_ir.passes.fold_scales:FoldScales",
     "fold-thresholds": "cnn2snn_ir.passes.fold_thresholds:FoldThresholds",
+    "write-out-depthwise": "cnn2snn_ir.passes.legalize.write_out_depthwise:WriteOutDepthwise",
     "write-out-dilation": "cnn2snn_ir.passes.legalize.write_out_dilation:WriteOutDilation",
     "equal-strides": "cnn2snn_ir.passes.legalize.equal_strides:EqualStrides",
     "square-kernels": "cnn2snn_ir.passes.legalize.square_kernels:SquareKernels",
@@ -59,6 +60,14 @@ PASSES = {
     "write-as-depthwise": "cnn2snn_ir.passes.write_as_depthwise:WriteAsDepthwise",
     "fold-unit-reshapes": "cnn2snn_ir.passes.fold_unit_reshapes:FoldUnitReshapes",
     "check-legacy": "cnn2snn_ir.passes.legality.check_legacy:CheckLegacy",
+    "simplify-quantizers": "cnn2snn_ir.passes.simplify_quantizers:SimplifyQuantizers",
+    "fit-grids": "cnn2snn_ir.passes.fit_grids:FitGrids",
+    "write-out-thresholds": "cnn2snn_ir.passes.write_out_thresholds:WriteOutThresholds",
+    "equalize": "cnn2snn_ir.passes.equalize:Equalize",
+    "calibrate": "cnn2snn_ir.passes.calibrate:Calibrate",
+    "place-quantizers": "cnn2snn_ir.passes.place_quantizers:PlaceQuantizers",
+    "quantize-weights": "cnn2snn_ir.passes.quantize_weights:QuantizeWeights",
+    "fit-requantizers": "cnn2snn_ir.passes.fit_requantizers:FitRequantizers",
     "fold-quantized-activations": "cnn2snn_ir.passes.fold_quantized_activations:FoldQuantizedActivations",
 }
 """Name ▶ `module:class`."""
@@ -67,6 +76,8 @@ PIPELINES: dict[str, str] = {
     "akida1-default": "cnn2snn_ir.passes.akida1_pipeline:akida1_default",
     "akida2-default": "cnn2snn_ir.passes.default_pipelines:akida2_default",
     "akida2-legalize": "cnn2snn_ir.passes.default_pipelines:akida2_legalize",
+    "quantize-float": "cnn2snn_ir.passes.quantization_pipelines:quantize_float",
+    "quantized-to-qnn": "cnn2snn_ir.passes.quantization_pipelines:quantized_to_qnn",
     "legacy-to-qnn": "cnn2snn_ir.passes.legacy_pipeline:legacy_to_qnn",
     "prepare-nn": "cnn2snn_ir.passes.prepare_pipeline:prepare_nn",
 }

@@ -2,8 +2,9 @@
 
 Outputs and memory are compared, and every value that keeps its name and its size; shapes may differ by dimensions
 of 1, as vectors become maps.  A real value that became an integer is compared with what that stands for, if its
-annotations (`scale`, `frac_bits`) tell.  Floats are compared for equality under an exact contract; under `max-lsb(k)`
-those that integers were just made into, in steps of these integers, and others are left to where they come from.
+annotations (`scale`, `frac_bits`) tell; one that was multiplied by something (`rate`) with what it was before.  Floats
+are compared for equality under an exact contract; under `max-lsb(k)` those that integers were just made into, in steps
+of these integers, and others are left to where they come from.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ import numpy.typing as npt
 from cnn2snn_ir.diagnostics import Diagnostic
 from cnn2snn_ir.dialects import qnn
 from cnn2snn_ir.dialects.builtin import Input, Module
-from cnn2snn_ir.dialects.hardware import QuantizerLayer
+from cnn2snn_ir.dialects.hardware import LinearQuantizerLayer, QuantizerLayer
 from cnn2snn_ir.ir import AttrValue, ElementType, Op, Tensor
-from cnn2snn_ir.passes.base import OFF_BY, Contract, Pass
+from cnn2snn_ir.passes.base import OFF_BY, RATE, Contract, Pass
 from cnn2snn_ir.reference import run as interpret
+from cnn2snn_ir.reference.arithmetic import values
 
 Array = npt.NDArray[Any]
 
@@ -48,6 +50,7 @@ class Results(NamedTuple):
     units: dict[str, Array]
     """The real distance of two neighbouring integers, by the names of values that are such or were made of such."""
     output_units: tuple[Array | None, ...]
+    output_off_by: tuple[tuple[int, ...], ...]
 
 
 class Trial(NamedTuple):
@@ -92,19 +95,23 @@ class Trial(NamedTuple):
         def observe(op: Op, array: Array) -> Array | None:
             if (name := op.results[0].name) is None:
                 return None
-            values[name] = array
+            rate = rate_of(op)
+            values[name] = array if rate is None or array.dtype.kind != "f" else array / rate
             if (distance := unit(op)) is not None:
                 units[name] = distance
-            if isinstance(stated := op.annotations.get(OFF_BY), tuple):
-                off_by[name] = stated  # type: ignore[assignment]
+            if stated := statement(op):
+                off_by[name] = stated
             other = (given or {}).get(name)
-            same = other is not None and (other.size, other.dtype) == (array.size, array.dtype)
-            return other.reshape(array.shape) if other is not None and same else None
+            if other is None or (other.size, other.dtype) != (array.size, array.dtype):
+                return None
+            other = other.reshape(array.shape)
+            return other if rate is None or array.dtype.kind != "f" else other * rate
 
         memory = dict(self.memory)
         outputs = interpret(module, self.inputs, observe, memory)
-        output_units = tuple(unit(value.owner) for value in module.outputs)
-        return Results(values, off_by, outputs, memory, units, output_units)
+        owners = [value.owner for value in module.outputs]
+        told = tuple(map(unit, owners)), tuple(map(statement, owners))
+        return Results(values, off_by, outputs, memory, units, *told)
 
     def again(self, module: Module, before: Results, contract: Contract) -> Results:
         """The results after a pass: where it states what each op may be off by, each op reads what it read before."""
@@ -128,9 +135,9 @@ class Trial(NamedTuple):
             shapes = [str([a.shape[1:] for a in r.outputs]) for r in (after, before)]
             yield Diagnostic("PASS-VALIDATE", "the outputs have other sizes", where, found=shapes[0], allowed=shapes[1])
             return
-        pairs = zip(before.outputs, after.outputs, after.output_units, strict=True)
-        for index, (old, array, distance) in enumerate(pairs):
-            yield from self._differences(old, array, contract, f"output {index}", where, (), distance)
+        outputs = zip(before.outputs, after.outputs, after.output_off_by, after.output_units, strict=True)
+        for index, (old, array, stated, distance) in enumerate(outputs):
+            yield from self._differences(old, array, contract, f"output {index}", where, stated, distance)
 
     def _differences(
         self,
@@ -174,6 +181,18 @@ def squeezed(array: Array) -> list[int]:
     return [d for d in array.shape[1:] if d != 1]
 
 
+def statement(op: Op) -> tuple[int, ...]:
+    """By how much an op says that it may be off, one number a channel; empty if it says nothing."""
+    found = op.annotations.get(OFF_BY, ())
+    return found if isinstance(found, tuple) else ()  # type: ignore[return-value]
+
+
+def rate_of(op: Op) -> Array | None:
+    """What an op says that its reals were multiplied by, if it says so."""
+    rate = op.annotations.get(RATE)
+    return rate.array if isinstance(rate, Tensor) else None
+
+
 def unit(op: Op) -> Array | None:
     """The real distance of two neighbouring integers, of a result that is one or was just made of one; if known."""
     scale: AttrValue
@@ -187,7 +206,8 @@ def unit(op: Op) -> Array | None:
     if not isinstance(frac_bits, Tensor) or not isinstance(scale, Tensor | None):
         return None
     factor = 1.0 if scale is None else scale.array.astype(np.float64)
-    found: Array = np.ldexp(factor, -frac_bits.int64.astype(np.int32))
+    rate = rate_of(op)
+    found: Array = np.ldexp(factor, -frac_bits.int64.astype(np.int32)) / (1.0 if rate is None else rate)
     return found
 
 
@@ -204,12 +224,17 @@ def too_far(
     `stated` is how far the op itself says that they may move, one number a channel, if that is the contract;
     `distance` the real size of a step.
     """
+    if contract.lossy:
+        return np.zeros(old.shape, bool)
     if old.dtype.kind != "f" and new.dtype.kind != "f":
         allowed = np.array(stated) if contract.stated and stated else contract.max_lsb
         moved: npt.NDArray[np.bool_] = np.abs(new - old) > allowed
         return moved
     if contract.max_lsb and distance is None:
         return np.zeros(old.shape, bool)
+    if contract.stated and stated and distance is not None:
+        reach: npt.NDArray[np.bool_] = np.abs(new - old) > np.array(stated) * distance + 1e-6 * np.abs(old)
+        return reach
     same: npt.NDArray[np.bool_] = (old == new) | (np.isnan(old) & np.isnan(new))
     if contract.max_lsb or contract.relative:
         steps = 0.0 if distance is None else contract.max_lsb * distance
@@ -270,17 +295,33 @@ def float_samples(op: Input, count: int, draw: Draw) -> list[Array]:
 
 def float_range(op: Input) -> tuple[Array, Array]:
     """The smallest and the largest float worth trying, one for all channels or one for each."""
-    quantizers = [user for user in op.result.users if isinstance(user, (qnn.Quantize, QuantizerLayer))]
+    quantizers = [user for user in op.result.users if isinstance(user, (*BY_PRODUCT, *BY_DIVISION))]
     if not quantizers:
         return np.asarray(FLOAT_RANGE[0]), np.asarray(FLOAT_RANGE[1])
-    lows = [user.to.lo / steps_per_unit(user) for user in quantizers]
-    highs = [user.to.hi / steps_per_unit(user) for user in quantizers]
+    lows = [(user.to.lo - zero_of(user)) / steps_per_unit(user) for user in quantizers]
+    highs = [(user.to.hi - zero_of(user)) / steps_per_unit(user) for user in quantizers]
     return functools.reduce(np.minimum, lows), functools.reduce(np.maximum, highs)
 
 
-def steps_per_unit(op: qnn.Quantize | QuantizerLayer) -> Array:
+BY_PRODUCT = (qnn.Quantize, QuantizerLayer)
+BY_DIVISION = (qnn.QuantizeLinear, LinearQuantizerLayer)
+"""What makes integers of floats; the latter saturate behind the zero point, which so moves the range they cover."""
+
+
+def zero_of(op: Op) -> Array:
+    """How far a quantizer's range is moved."""
+    if not isinstance(op, BY_DIVISION):
+        return np.asarray(0)
+    return values(op.zero_point if isinstance(op, qnn.QuantizeLinear) else op.zero_points)
+
+
+def steps_per_unit(op: Op) -> Array:
     """How many integers a quantizer gives to a float range of 1."""
+    if isinstance(op, BY_DIVISION):
+        distance = op.scale if isinstance(op, qnn.QuantizeLinear) else op.scales
+        return np.clip(1 / distance.array.astype(np.float64), *np.exp2(np.array(EXPONENTS, np.float64)))
     if isinstance(op, qnn.Quantize):
         steps: Array = np.exp2(np.clip(op.frac_bits.int64, *EXPONENTS).astype(np.float64))
         return steps
+    assert isinstance(op, QuantizerLayer)
     return np.clip(op.scales.array.astype(np.float64), *np.exp2(np.array(EXPONENTS, np.float64)))

@@ -17,7 +17,7 @@ from cnn2snn_ir.api import pipeline_for
 from cnn2snn_ir.diagnostics import CompileError, Diagnostic, Diagnostics, Severity
 from cnn2snn_ir.dialects.builtin import Module
 from cnn2snn_ir.frontends import KERAS_SUFFIXES, load_model
-from cnn2snn_ir.passes.legacy_input import is_legacy
+from cnn2snn_ir.passes.kinds import is_legacy
 from cnn2snn_ir.passes.legality.survey import Holes, survey, survey_part
 from cnn2snn_ir.passes.legality.tail import host_layers, tail_diagnostics
 from cnn2snn_ir.version import __version__

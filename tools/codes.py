@@ -127,10 +127,49 @@ ONNX = {
         "the data of a tensor are kept in another file, which is missing, too short or outside of the model's folder",
         "copy the model with its data files, side by side",
     ),
-    "ONNX-FLOAT": Meaning("the model is not quantized by QuantizeML", "quantize it with quantizeml first"),
+    "ONNX-OP": Meaning("an operator is not supported", "replace it, or end the model before it"),
+    "ONNX-NODE": Meaning("a supported operator is used in a way that is not", "see what is allowed in the message"),
+    "ONNX-ATTRIBUTE": Meaning("an attribute is unknown, or of another type or length", "export the model again"),
+    "ONNX-SHAPE": Meaning("operands do not fit each other", "export the model again"),
+    "ONNX-TYPE": Meaning("numbers of a type that is not supported there", "convert the model to float32"),
+    "ONNX-CONSTANT": Meaning("what must be constant depends on the input", "make it an initializer"),
+    "ONNX-FOLD": Meaning("a node that reads constants only cannot be computed", "simplify the model before"),
+    "ONNX-INPUT": Meaning("the shape of an input is not known", "give input_shape=(C, H, W)"),
+    "ONNX-BATCH": Meaning(
+        "the first dimension of a value must be the batch, of any size", "export with a dynamic batch, or a batch of 1"
+    ),
+    "ONNX-LAYOUT": Meaning("values cannot be put in the order that is needed", "quantize with one scale a tensor"),
+    "ONNX-QUANT": Meaning("scales or zero points do not fit each other", "quantize the model again"),
+    "ONNX-GROUPS": Meaning("a grouped convolution is written out as a full one (a remark)", "nothing"),
+    "ONNX-SCALES": Meaning("scales do not lie as the file says (a warning)", "compare the results with the model's"),
+    "ONNX-DEAD": Meaning("filters of vanishing scale become zeros (a remark)", "nothing"),
+}
+
+QUANTIZE_AGAIN = "quantize the float model again with quantizeml"
+
+QUANTIZEML = {
+    "QML-NAME": Meaning("QuantizeML has no operator of this name", QUANTIZE_AGAIN),
+    "QML-FUNCTION": Meaning("the file lacks the function of an operator", "save the model with its functions"),
+    "QML-BODY": Meaning("a function computes something else than its name says", QUANTIZE_AGAIN),
+    "QML-ARGUMENT": Meaning("an argument of an operator is missing, or not what it must be", QUANTIZE_AGAIN),
+    "QML-ATTRIBUTE": Meaning("an attribute of an operator is missing, unknown, or has an odd value", QUANTIZE_AGAIN),
+    "QML-SHIFT": Meaning("a rescaling divides by a number that is no power of two", QUANTIZE_AGAIN),
+    "QML-RANGE": Meaning("sums of a layer may not fit their 32 bits", "use fewer inputs, or smaller weights"),
+    "QML-PAD": Meaning("no border rule of the hardware pads or crops like this", "pad evenly, or not at all"),
+    "QML-SHAPE": Meaning("an operator gets or gives a tensor of another shape than it must", QUANTIZE_AGAIN),
+    "QML-NODE": Meaning("an operator's arguments contradict each other", QUANTIZE_AGAIN),
+    "QML-ENDS": Meaning("a model has one input and one output", "split the model"),
+    "QML-FLOAT": Meaning(
+        "a float operator that the host does not compute, or in front of quantized ones",
+        "quantize it, or end the model before it",
+    ),
+    "QML-INPUT": Meaning("the model's input has no fixed shape, or an odd type", "export it with sizes"),
 }
 
 QUANTIZATION = {
+    "CALIBRATE-RANDOM": Meaning(
+        "the ranges of values were observed on random inputs (a warning)", "give typical inputs with --samples"
+    ),
     "QUANT-LIBRARY": Meaning("the quantization API needs TensorFlow and Keras 3", "pip install 'cnn2snn-ir[keras]'"),
     "QUANT-BITS": Meaning("weights or activations cannot have so many bits", "take a number that is allowed"),
     "QUANT-ARGUMENT": Meaning("a layer has an argument that it must not have", "leave the argument out"),
@@ -307,6 +346,7 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
     "Files": FILES,
     "Models": MODELS,
     "ONNX files": ONNX,
+    "QuantizeML's ONNX": QUANTIZEML,
     "Quantization with Keras": QUANTIZATION,
     "Transforms of Keras models": TRANSFORMS,
     "Calibration": CALIBRATION,
@@ -328,6 +368,8 @@ EXAMPLES = {
     "AK2-CONV-03": "QuantizedConv2D(16, 3, dilation_rate=2)",
     "AK2-CONV-04": "QuantizedConv2D with weight_quantizer.bitwidth 2",
     "AK2-CONV-05": "QuantizedSeparableConv2D(16, 3)",
+    "AK2-BIAS-01": "a bias of 12345, which is no number of 8 bits times a power of two",
+    "AK2-RELU-01": "a ReLU bounded at 1025, which is no number of 8 bits times a power of two",
     "AK2-TCONV-01": "QuantizedConv2DTranspose(16, 3, strides=3)",
     "AK2-DENSE-01": "QuantizedDense(10) behind a convolution, without Flatten",
     "AK2-CONCAT-01": "QuantizedConcatenate(axis=1)",

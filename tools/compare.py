@@ -12,7 +12,7 @@ from cnn2snn_ir.dialects.builtin import Module
 from cnn2snn_ir.dialects.levels import Level as Stage
 from cnn2snn_ir.dialects.levels import verify_level
 from cnn2snn_ir.passes.fold_quantized_activations import FoldQuantizedActivations
-from cnn2snn_ir.passes.legacy_input import is_legacy
+from cnn2snn_ir.passes.kinds import is_legacy
 from cnn2snn_ir.passes.manager import PassManager
 from cnn2snn_ir.passes.pipeline import Pipeline, parse_pipeline
 from cnn2snn_ir.runtime.comparison import (

@@ -77,6 +77,11 @@ def quantize(op: qnn.Quantize) -> Range:
     return Range.full(op.to).offset(constant_integers(op.zero_point)).saturate(op.to)
 
 
+@transfer_of(qnn.QuantizeLinear, akida2.LinearQuantizer)
+def quantize_linear(op: qnn.QuantizeLinear | akida2.LinearQuantizer) -> Range:
+    return Range.full(op.to)
+
+
 @transfer_of(qnn.Shift)
 def shift(op: qnn.Shift, x: Range) -> Range:
     return x.shift_round(constant_integers(op.shift)).saturate(op.to)

@@ -95,9 +95,10 @@ def moved_potentials(wanted: Ints, found: Ints, lo: int, hi: int) -> list[tuple[
 def _apart(wanted: Ints, found: Ints, lows: Ints, ends: Ints) -> tuple[Ints, Ints]:
     """All boundaries in order [channels, n], and by how many levels the potentials from one to the next are apart."""
     edges = np.sort(np.clip(np.concatenate([wanted, found, lows, ends], axis=1), lows, ends), axis=1)
-    starts = edges[:, :-1, None]
-    apart = np.abs((starts >= wanted[:, None]).sum(axis=2) - (starts >= found[:, None]).sum(axis=2))
-    return edges, np.where(np.diff(edges, axis=1) > 0, apart, 0)
+    apart = np.empty((len(edges), edges.shape[1] - 1), np.int64)
+    for row, starts, one, other in zip(apart, edges[:, :-1], wanted, found, strict=True):
+        row[:] = np.searchsorted(one, starts, "right") - np.searchsorted(other, starts, "right")
+    return edges, np.where(np.diff(edges, axis=1) > 0, np.abs(apart), 0)
 
 
 class Wish(NamedTuple):

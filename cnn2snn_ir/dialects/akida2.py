@@ -29,6 +29,7 @@ from cnn2snn_ir.dialects.hardware import (
     FULL_KERNEL,
     DequantizerLayer,
     InputLayer,
+    LinearQuantizerLayer,
     Pool,
     QuantizerLayer,
     kernel_shape,
@@ -148,6 +149,13 @@ class InputData(InputLayer, name="akida2.input_data"):
 
 class Quantizer(QuantizerLayer, name="akida2.quantizer"):
     """Float inputs to integers: `saturate(saturate(round_half_even(x · scales)) + zero_points)`."""
+
+
+class LinearQuantizer(LinearQuantizerLayer, name="akida2.linear_quantizer"):
+    """Float inputs to integers, by division: `saturate(round_half_even(float32(x / scales)) + zero_points)`.
+
+    The vendor's layer multiplies by the reciprocal instead, so that ties and near ties may go to the other side.
+    """
 
 
 class InputConv2D(ConvLayer, name="akida2.input_conv2d"):

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from cnn2snn_ir.diagnostics import Diagnostic
 from cnn2snn_ir.dialects.geometry import Padding, per_channel, spatial
-from cnn2snn_ir.dialects.qnn import fault
+from cnn2snn_ir.dialects.qnn import fault, fit_channels, positive_reals
 from cnn2snn_ir.ir import F32, ElementType, Op, Tensor, TensorType, Value, attr, constant, operand
 
 FULL_KERNEL = "[height, width, in, out]"
@@ -85,6 +85,25 @@ class QuantizerLayer(Op):
     def verify(self) -> Iterator[Diagnostic]:
         yield from fault(self, per_channel(self.scales, self.x.type.channels, "scales"))
         yield from fault(self, per_channel(self.zero_points, self.x.type.channels, "zero_points"))
+
+
+class LinearQuantizerLayer(Op):
+    """Float inputs to integers, by division: `saturate(round_half_even(float32(x / scales)) + zero_points)`.
+
+    The vendor's layer multiplies by the reciprocal instead, so that ties and near ties may go to the other side.
+    """
+
+    x: Value = operand("Float input.")
+    scales: Tensor = constant("Positive float32; one for all or one a channel.")
+    to: ElementType = attr("Element type of the output.")
+    zero_points: Tensor | None = attr("Added to every integer, in front of the saturation.", default=None)
+
+    def infer(self) -> tuple[TensorType, ...]:
+        return (as_map(self.x.type.with_element(self.to)),)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        yield from fit_channels(self, self.x, "scales", "zero_points")
+        yield from positive_reals(self, "scales")
 
 
 class DequantizerLayer(Op):

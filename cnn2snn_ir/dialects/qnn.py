@@ -38,13 +38,15 @@ PRODUCT = si(33)
 
 
 class Rounding(StrEnum):
-    """How a real becomes an integer: the roundings of ONNX and QONNX."""
+    """How a real becomes an integer: the roundings of ONNX and QONNX, and the chip's."""
 
     HALF_EVEN = "half_even"
     HALF_UP = "half_up"
     """Ties away from 0 (QONNX's HALF_UP is of the magnitude)."""
     HALF_DOWN = "half_down"
     """Ties toward 0."""
+    HALF_CEIL = "half_ceil"
+    """Ties toward +infinity, as the chip rounds."""
     FLOOR = "floor"
     CEIL = "ceil"
     UP = "up"
@@ -85,6 +87,31 @@ class Quantize(Op, name="qnn.quantize"):
 
     def verify(self) -> Iterator[Diagnostic]:
         yield from fit_channels(self, self.x, "frac_bits", "zero_point")
+
+
+class QuantizeLinear(Op, name="qnn.quantize_linear"):
+    """Float to integer, as ONNX has it: `saturate(round_half_even(float32(x / scale)) + zero_point)`."""
+
+    x: Value = operand("Float input.")
+    scale: Tensor = constant("Positive float32, the real distance of two integers; one for all or one a channel.")
+    to: ElementType = attr("Element type of the result.")
+    zero_point: Tensor | None = attr("The integer of the real 0, one for all or one a channel.", default=None)
+
+    def infer(self) -> tuple[TensorType, ...]:
+        return (self.x.type.with_element(self.to),)
+
+    def verify(self) -> Iterator[Diagnostic]:
+        yield from fit_channels(self, self.x, "scale", "zero_point")
+        yield from positive_reals(self, "scale")
+
+
+def positive_reals(op: Op, name: str) -> Iterator[Diagnostic]:
+    """A fault unless a constant holds positive, finite float32 numbers."""
+    tensor: Tensor = getattr(op, name)
+    if tensor.type.element != F32:
+        yield from fault(op, f"needs a float32 {name}, found {tensor.type}")
+    elif not tensor.is_opaque and not ((tensor.array > 0) & (tensor.array < float("inf"))).all():
+        yield from fault(op, f"needs a positive, finite {name}")
 
 
 class Dequantize(Op, name="qnn.dequantize"):

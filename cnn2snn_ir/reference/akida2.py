@@ -27,6 +27,7 @@ from cnn2snn_ir.reference.semantics import meaning_of
 
 meaning_of(akida2.InputData)(hardware.input_data)
 meaning_of(akida2.Quantizer)(hardware.quantizer)
+meaning_of(akida2.LinearQuantizer)(hardware.linear_quantizer)
 meaning_of(akida2.Dequantizer)(hardware.dequantizer)
 
 

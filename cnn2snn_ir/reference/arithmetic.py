@@ -219,3 +219,14 @@ def round_half_even(x: Array, frac_bits: Ints) -> Ints:
     bounded = np.clip(np.nan_to_num(scaled, nan=0.0), -(2.0**62), 2.0**62)
     integers: Ints = bounded.astype(np.int64)
     return integers
+
+
+def quantize_linear(x: Array, scale: Array, zero_point: Ints, element: ElementType) -> Ints:
+    """`round_half_even(float32(x / scale)) + zero_point`, saturated once; a NaN becomes the zero point.
+
+    Source: ONNX's QuantizeLinear, which leaves the NaN open.
+    """
+    with np.errstate(over="ignore"):
+        quotient = np.rint(np.asarray(x, np.float32) / scale.astype(np.float32))
+    bounded = np.clip(np.nan_to_num(quotient.astype(np.float64), nan=0.0), -(2.0**61), 2.0**61)
+    return saturate(bounded.astype(np.int64) + zero_point, element)

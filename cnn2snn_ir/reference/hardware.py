@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from cnn2snn_ir.dialects.hardware import DequantizerLayer, InputLayer, QuantizerLayer
+from cnn2snn_ir.dialects.hardware import DequantizerLayer, InputLayer, LinearQuantizerLayer, QuantizerLayer
 from cnn2snn_ir.ir import Tensor
-from cnn2snn_ir.reference.arithmetic import Array, Ints, saturate, values
+from cnn2snn_ir.reference.arithmetic import Array, Ints, quantize_linear, saturate, values
 
 
 def as_map(x: Ints) -> Ints:
@@ -29,6 +29,11 @@ def quantizer(op: QuantizerLayer, x: Array) -> Ints:
     scaled = np.rint(x.astype(np.float64) * op.scales.array.astype(np.float64))
     bounded = np.clip(np.nan_to_num(scaled, nan=0.0), op.to.lo, op.to.hi)
     return as_map(saturate(bounded.astype(np.int64) + values(op.zero_points), op.to))
+
+
+def linear_quantizer(op: LinearQuantizerLayer, x: Array) -> Ints:
+    """Divided, rounded half to even, offset, saturated."""
+    return as_map(quantize_linear(x, op.scales.array, values(op.zero_points), op.to))
 
 
 def dequantizer(op: DequantizerLayer, x: Ints) -> Array:

@@ -17,6 +17,7 @@ from cnn2snn_ir.reference.arithmetic import (
     dot,
     fire,
     max_pool,
+    quantize_linear,
     recur,
     round_half_even,
     saturate,
@@ -30,6 +31,11 @@ from cnn2snn_ir.reference.semantics import meaning_of
 def quantize(op: qnn.Quantize, x: Array) -> Ints:
     integers = saturate(round_half_even(x, op.frac_bits.int64), op.to)
     return saturate(integers + values(op.zero_point), op.to)
+
+
+@meaning_of(qnn.QuantizeLinear)
+def quantize_by_division(op: qnn.QuantizeLinear, x: Array) -> Ints:
+    return quantize_linear(x, op.scale.array, values(op.zero_point), op.to)
 
 
 @meaning_of(qnn.Dequantize)

@@ -14,6 +14,7 @@ ROUNDINGS: dict[Rounding, Callable[[Array], Array]] = {
     Rounding.HALF_EVEN: np.rint,
     Rounding.HALF_UP: lambda x: np.sign(x) * np.floor(np.abs(x) + 0.5),
     Rounding.HALF_DOWN: lambda x: np.sign(x) * np.ceil(np.abs(x) - 0.5),
+    Rounding.HALF_CEIL: lambda x: np.floor(x + 0.5),
     Rounding.FLOOR: np.floor,
     Rounding.CEIL: np.ceil,
     Rounding.UP: lambda x: np.sign(x) * np.ceil(np.abs(x)),

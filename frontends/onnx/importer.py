@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cnn2snn_ir.diagnostics import CompileError, fail
+from cnn2snn_ir.diagnostics import CompileError
 from cnn2snn_ir.dialects.builtin import Module
 from cnn2snn_ir.frontends.onnx.file import damaged, onnx_parse_errors, read_onnx
 from cnn2snn_ir.frontends.onnx.graph import OnnxGraph, graph_of
+
+if TYPE_CHECKING:
+    from cnn2snn_ir.frontends.onnx.standard.inputs import InputShape
 
 QUANTIZEML = "com.brainchip"
 """The domain of QuantizeML's operators."""
 
 
-def import_onnx(path: Path) -> Module:
-    """Import an ONNX file as a `qnn` module; raises `CompileError` with every fault found."""
+def import_onnx(path: Path, input_shape: InputShape = None) -> Module:
+    """Import an ONNX file: as a `qnn` module if QuantizeML quantized it, as an `nn` module otherwise.
+
+    `input_shape` is the shape of a sample in ONNX's order, such as (C, H, W), where the file leaves it open.  Raises
+    `CompileError` with every fault found.
+    """
     graph = read_graph(path)
-    raise fail(
-        "ONNX-FLOAT",
-        "the model is not quantized by QuantizeML",
-        where=str(path),
-        found=f"{len(graph.nodes)} nodes, such as {graph.nodes[-1].where}" if graph.nodes else "constants only",
-        help="quantize it first: quantizeml quantize -m MODEL.onnx",
-    )
+    if any(node.domain == QUANTIZEML for node in graph.nodes):
+        from cnn2snn_ir.frontends.onnx.quantizeml.importer import import_quantizeml
+
+        return import_quantizeml(graph)
+    from cnn2snn_ir.frontends.onnx.standard.importer import import_standard
+    from cnn2snn_ir.frontends.onnx.standard.inference import inferred_shapes
+
+    return import_standard(graph, lambda: inferred_shapes(path), input_shape).module
 
 
 def read_graph(path: Path) -> OnnxGraph:

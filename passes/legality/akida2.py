@@ -7,7 +7,9 @@ from cnn2snn_ir.dialects import builtin, ops_of, qnn
 from cnn2snn_ir.passes.legality.akida2_predicates import (
     CONVOLUTIONS,
     alignment,
+    bias_bits,
     block_reshape,
+    bound_bits,
     concat_axis,
     depthwise_average,
     depthwise_stride,
@@ -141,6 +143,24 @@ RULES: tuple[Rule, ...] = (
         CONVERTER,
         (qnn.Conv2D,),
         fused_separable,
+    ),
+    Rule(
+        "AK2-BIAS-01",
+        "a bias is an 8-bit number, shifted to the left",
+        "-128 to 127, times a power of two for each filter",
+        "quantize the bias to 8 bits, as QuantizeML does",
+        CONVERTER,
+        (qnn.BiasAdd,),
+        bias_bits,
+    ),
+    Rule(
+        "AK2-RELU-01",
+        "the upper bound of a ReLU is an unsigned 8-bit number, shifted to the left",
+        "0 to 255, times a power of two for each filter",
+        "quantize the bound to 8 bits, as QuantizeML does",
+        CONVERTER,
+        (qnn.ReLU,),
+        bound_bits,
     ),
     Rule(
         "AK2-TCONV-01",
@@ -279,6 +299,7 @@ RULES: tuple[Rule, ...] = (
         CONVERTER,
         BLOCK,
         depthwise_average,
+        rewrites=("write-out-depthwise",),
     ),
     Rule(
         "AK2-POOL-06",

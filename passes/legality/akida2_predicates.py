@@ -10,7 +10,7 @@ from cnn2snn_ir.analysis.interval import Range, constant_integers
 from cnn2snn_ir.dialects import builtin, qnn
 from cnn2snn_ir.dialects.geometry import Padding
 from cnn2snn_ir.dialects.qnn import BlockKind
-from cnn2snn_ir.ir import ElementType, Op, Value
+from cnn2snn_ir.ir import ElementType, Op, Tensor, Value, si, ui
 from cnn2snn_ir.passes.fuse_blocks import is_window
 from cnn2snn_ir.passes.legality.rule import unless
 from cnn2snn_ir.passes.recurrences import projects
@@ -83,6 +83,21 @@ def no_dilation(op: Any) -> str:
 
 def weight_bits(op: Any) -> str:
     return unless(op.weights.type.element.bits in (4, 8), f"{op.weights.type.element.bits} bits")
+
+
+def bias_bits(op: qnn.BiasAdd) -> str:
+    return beyond(op.bias, si(8))
+
+
+def bound_bits(op: qnn.ReLU) -> str:
+    return "" if op.max is None else beyond(op.max, ui(8))
+
+
+def beyond(mantissa: Tensor, element: ElementType) -> str:
+    """The values of a mantissa, if they leave a type."""
+    if mantissa.is_opaque or element.contains(mantissa.array):
+        return ""
+    return f"a mantissa of {int(mantissa.array.min())} to {int(mantissa.array.max())}"
 
 
 def transposed_shape(op: Any) -> str:

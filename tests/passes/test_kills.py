@@ -32,6 +32,7 @@ from cnn2snn_ir.passes.legalize.separate_twins import SeparateTwins
 from cnn2snn_ir.passes.legalize.split_concats import SplitConcats
 from cnn2snn_ir.passes.legalize.split_depthwise import SplitDepthwise
 from cnn2snn_ir.passes.legalize.square_kernels import SquareKernels
+from cnn2snn_ir.passes.legalize.write_out_depthwise import WriteOutDepthwise
 from cnn2snn_ir.passes.legalize.write_out_dilation import WriteOutDilation
 from cnn2snn_ir.passes.manager import PassManager
 from cnn2snn_ir.passes.materialize_alignment import MaterializeAlignment
@@ -127,6 +128,13 @@ def large_depthwise():
     b = Builder(8)
     x = b.depthwise(b.input((6, 6, 4), si(8)), "dw", (5, 5), strides=(2, 2))
     return b.finish(b.requantize(b.relu(x, bounded=False), "out", right=18))
+
+
+def averaged_depthwise():
+    """A global average behind a depthwise convolution."""
+    b = Builder(8)
+    x = b.relu(b.depthwise(b.input((6, 6, 4), si(8)), "dw"), bounded=False)
+    return b.finish(b.requantize(b.emit(qnn.SumPool(x, keepdims=True)), "out", right=20))
 
 
 def unrectified_pool():
@@ -415,6 +423,9 @@ KILLS = {
     ),
     "zeros of a dilated kernel in the wrong places": legalized(
         change(qnn.Conv2D, "weights", moved()), convolved(kernel=(2, 2), dilation=(2, 2)), WriteOutDilation()
+    ),
+    "a kernel on the diagonal behind its own": legalized(
+        change(qnn.Conv2D, "weights", moved(3)), averaged_depthwise, WriteOutDepthwise()
     ),
     "zeros of a narrow kernel on the wrong side": legalized(
         change(qnn.Conv2D, "weights", moved(1)), narrow_map, EqualStrides()

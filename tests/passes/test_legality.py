@@ -169,6 +169,21 @@ def depthwise(average=False, **options):
     return build
 
 
+def wide_bias():
+    """A bias that no mantissa of 8 bits gives."""
+    b = Builder()
+    x = b.emit(qnn.Conv2D(image(b), b.constant((3, 3, 8, 8), si(8), "kernel")), "conv", "QuantizedConv2D")
+    x = b.emit(qnn.BiasAdd(x, Tensor.of(np.full(8, 12345), si(32), "bias"), Tensor.of(np.asarray(0), ui(8), "shift")))
+    return b.finish(b.requantize(b.relu(x), "out"))
+
+
+def wide_bound():
+    b = Builder()
+    x = b.conv(image(b), "conv", 8)
+    bound = Tensor.of(np.full(8, 1025), ui(31), "max_value")
+    return b.finish(b.requantize(b.emit(qnn.ReLU(x, bound), "relu", "QuantizedReLU"), "out"))
+
+
 def two_buffers():
     b = Builder()
     x = b.relu(b.conv(image(b), "conv", 8))
@@ -252,6 +267,8 @@ BREAKING = {
     "AK2-CONV-03": one_layer(dilation=(2, 2)),
     "AK2-CONV-04": one_layer(bits=2),
     "AK2-CONV-05": fused_separable,
+    "AK2-BIAS-01": wide_bias,
+    "AK2-RELU-01": wide_bound,
     "AK2-TCONV-01": lambda: transposed(strides=(1, 1)),
     "AK2-TCONV-02": lambda: transposed(bits=2),
     "AK2-LUT-01": lambda: table(10),

@@ -208,6 +208,13 @@ def depthwise(right=18, **options):
     return build
 
 
+def depthwise_average():
+    """A global average behind a depthwise convolution, which is one layer."""
+    b = Builder()
+    x = b.relu(b.depthwise(stem(b), "dw"))
+    return b.finish(b.requantize(b.emit(qnn.SumPool(x, keepdims=True)), "out", right=22))
+
+
 def pooled(size=2, stride=2, padding=Padding.VALID, active=True, **options):
     def build():
         b = Builder()
@@ -305,6 +312,7 @@ REFUSED = {
     "average": (residual(average), "AK2-LEFT-01", "host-lone-ops put an identity layer before"),
     "lone pool": (residual(lone_pool), "AK2-LEFT-01", "separate-pools made a layer for the pooling pool"),
     "rescaled": (residual(rescaled), "AK2-LEFT-01", "host-lone-ops put an identity layer before rescaled"),
+    "depthwise average": (depthwise_average, "AK2-POOL-05", "write-out-depthwise wrote out dw, depthwise in front of"),
     "concat": (joined(2), "AK2-CONCAT-02", "split-concats joined the 3 inputs of concat in pairs"),
 }
 """What Akida 2 refuses, the rule, and what is done about it."""
