@@ -68,6 +68,9 @@ class Contract(NamedTuple):
 OFF_BY = "off_by"
 """The annotation with which ops state how far they may be off, one number a channel."""
 
+RATE = "rate"
+"""The annotation that says what the real numbers of a value were multiplied by, one factor a channel or one for all."""
+
 EXACT = Contract()
 REAL = Contract(relative=1e-6)
 """For rewrites that are exact in real numbers: float64 may round on other ways to the same result."""

@@ -2,8 +2,9 @@
 
 Outputs and memory are compared, and every value that keeps its name and its size; shapes may differ by dimensions
 of 1, as vectors become maps.  A real value that became an integer is compared with what that stands for, if its
-annotations (`scale`, `frac_bits`) tell.  Floats are compared for equality under an exact contract; under `max-lsb(k)`
-those that integers were just made into, in steps of these integers, and others are left to where they come from.
+annotations (`scale`, `frac_bits`) tell; one that was multiplied by something (`rate`) with what it was before.  Floats
+are compared for equality under an exact contract; under `max-lsb(k)` those that integers were just made into, in steps
+of these integers, and others are left to where they come from.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from cnn2snn_ir.dialects import qnn
 from cnn2snn_ir.dialects.builtin import Input, Module
 from cnn2snn_ir.dialects.hardware import LinearQuantizerLayer, QuantizerLayer
 from cnn2snn_ir.ir import AttrValue, ElementType, Op, Tensor
-from cnn2snn_ir.passes.base import OFF_BY, Contract, Pass
+from cnn2snn_ir.passes.base import OFF_BY, RATE, Contract, Pass
 from cnn2snn_ir.reference import run as interpret
 from cnn2snn_ir.reference.arithmetic import values
 
@@ -101,12 +102,14 @@ class Trial(NamedTuple):
         def observe(op: Op, array: Array) -> Array | None:
             if (name := op.results[0].name) is None:
                 return None
-            values[name] = array
+            rate = rate_of(op)
+            values[name] = array if rate is None or array.dtype.kind != "f" else array / rate
             if (distance := unit(op)) is not None:
                 units[name] = distance
             if stated := statement(op):
                 off_by[name] = stated
-            return instead((given or {}).get(name), array, distance)
+            other = instead((given or {}).get(name), array, distance)
+            return other if other is None or rate is None or array.dtype.kind != "f" else other * rate
 
         memory = dict(self.memory)
         outputs = interpret(module, self.inputs, observe, memory)
@@ -169,7 +172,7 @@ class Trial(NamedTuple):
 
 
 def instead(given: Array | None, array: Array, distance: Array | None) -> Array | None:
-    """What to put in the place of a value: a given one of its size, as integers if it is of reals and they are known."""
+    """What to put in the place of a value: a given one of its size, as integers if it is of reals."""
     if given is None or given.size != array.size:
         return None
     if given.dtype.kind == "f" and array.dtype.kind != "f" and distance is not None:
@@ -202,6 +205,12 @@ def statement(op: Op) -> tuple[int, ...]:
     return found if isinstance(found, tuple) else ()  # type: ignore[return-value]
 
 
+def rate_of(op: Op) -> Array | None:
+    """What an op says that its reals were multiplied by, if it says so."""
+    rate = op.annotations.get(RATE)
+    return rate.array if isinstance(rate, Tensor) else None
+
+
 def unit(op: Op) -> Array | None:
     """The real distance of two neighbouring integers, of a result that is one or was just made of one; if known."""
     scale: AttrValue
@@ -215,7 +224,8 @@ def unit(op: Op) -> Array | None:
     if not isinstance(frac_bits, Tensor) or not isinstance(scale, Tensor | None):
         return None
     factor = 1.0 if scale is None else scale.array.astype(np.float64)
-    found: Array = np.ldexp(factor, -frac_bits.int64.astype(np.int32))
+    rate = rate_of(op)
+    found: Array = np.ldexp(factor, -frac_bits.int64.astype(np.int32)) / (1.0 if rate is None else rate)
     return found
 
 
