@@ -21,6 +21,7 @@ from cnn2snn_ir.passes.potentials.folder import (
     folds,
     rational,
 )
+from cnn2snn_ir.passes.quantization.groups import feeds_layer
 from cnn2snn_ir.reference.nn import activation as computed
 from cnn2snn_ir.reference.nn import fake_quantize as quantized
 
@@ -33,6 +34,8 @@ INDEX, TABLE = si(11), si(14)
 
 @folds(nn.FakeQuantize)
 def fake_quantize(folder: Folder, op: nn.FakeQuantize, source: Potentials | None = None) -> Potentials:
+    if not feeds_layer(op.result):
+        raise UnfoldableError("no layer reads what it quantizes")
     if op.to.bits > WIDEST:
         raise UnfoldableError(f"it quantizes to {op.to.bits} bits, and a layer reads {WIDEST} at most")
     unit = rational(op.scale)
