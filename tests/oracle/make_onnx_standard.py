@@ -96,7 +96,8 @@ def observed(model: Any) -> list[str]:
     names = [
         node.output[0]
         for node in model.graph.node
-        if node.op_type.startswith(("QLinear", "QGemm")) or (node.op_type == "DequantizeLinear" and node.input[0] not in stored)
+        if node.op_type.startswith(("QLinear", "QGemm"))
+        or (node.op_type == "DequantizeLinear" and node.input[0] not in stored)
     ]
     return list(dict.fromkeys([*names, model.graph.output[0].name]))
 
