@@ -51,8 +51,8 @@ def convert(
     """Compile a quantized model to an Akida program.
 
     Args:
-        model: a `.h5`, `.keras` or `.onnx` file, a dump of the IR (`.c2s`), a module that `quantize_float` made, or a live
-            Keras model (it is saved to a temporary file first).
+        model: a `.h5`, `.keras` or `.onnx` file, a dump of the IR (`.c2s`), a module that `quantize_float` made, or a
+            live Keras model (it is saved to a temporary file first).
         file_path: also write the program here; without a suffix it gets `.fbz`, and a folder gets the model's name.
         input_scaling: (scale, shift) of the integers `scale · x + shift` that the program reads, where the model reads
             x; for models quantized by the legacy API that have no Rescaling layer.

@@ -8,7 +8,8 @@
 
 The integers are `scale · real + shift`.  A Rescaling layer `real = scale' · x + offset` at the model's input says
 `scale = 1 / scale'` and `shift = -offset / scale'`, and its own input is the integer.  Without one the options say
-it; without options the reals are the integers.  Without `to`, images of 1 or 3 channels are unsigned bytes, other inputs have 4 bits.
+it; without options the reals are the integers.  Without `to`, images of 1 or 3 channels are unsigned bytes, other
+inputs have 4 bits.
 What float32 blurred is made sharp: a scale or shift next to an integer is that integer.
 
 Preconditions: the model reads one float input; not both a Rescaling layer and options.  Contract: relative(1e-06), for

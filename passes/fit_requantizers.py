@@ -38,6 +38,7 @@ from cnn2snn_ir.ir.rewrite import Rewriter
 from cnn2snn_ir.passes.base import OFF_BY, STATED, Pass, PassContext, option
 from cnn2snn_ir.passes.legality.rule import named
 from cnn2snn_ir.passes.legalize.identity import impassable, product_with_one
+from cnn2snn_ir.passes.trial import statement
 from cnn2snn_ir.reference.rounding import rescale
 
 Weighted = qnn.Conv2D | qnn.DepthwiseConv2D | qnn.Conv2DTranspose | qnn.DepthwiseConv2DTranspose | qnn.Dense
@@ -80,6 +81,8 @@ class Fitter:
                     self.round_bias(op)
                 if isinstance(op, qnn.ReLU) and op.max is not None and op.max.type.element.bits > 8:
                     self.round_bound(op, op.max)
+                if isinstance(op, qnn.Dequantize):
+                    annotate(op, drift(op.x))
                 self.learn(op)
 
     def learn(self, op: Op) -> None:
@@ -130,6 +133,9 @@ class Fitter:
         """Bias, rectifier and requantization of a layer."""
         pooled = pooled_positions(op.x)
         fitted = self.fit(op, 0 if main is None or biased(op.x) else pooled)
+        if (moved := drift(op.x)).any():
+            levels = np.ceil(moved / op.step.array.astype(np.float64)).astype(np.int64)
+            fitted = fitted._replace(off_by=fitted.off_by + levels)
         self.state(op, fitted)
         found = fitted.found
         name = op.result.name or "output"
@@ -137,6 +143,7 @@ class Fitter:
             self.sum_in_buffer(op.x.owner)
         if main is not None and found.bias.any():
             add_bias(main, found, name, self)
+            forget_names(op.x)
         value = op.x
         low, _ = op.limits
         if low == 0 and pooled == 1:
@@ -216,9 +223,6 @@ class Fitter:
         off_by = np.abs((mantissa << shift) - wanted)
         op.bias = Tensor.of(mantissa, si(8), op.bias.name)
         op.shift = Tensor.of(shift, ui(8), op.shift.name)
-        for reader in op.result.users:
-            if isinstance(reader, qnn.Dequantize):
-                annotate(reader, off_by)
         self.rounded(op, "bias", off_by)
 
     def round_bound(self, op: qnn.ReLU, bound: Tensor) -> None:
@@ -263,10 +267,15 @@ def pooled_positions(value: Value) -> int:
     op, count = value.owner, 1
     while isinstance(op, qnn.MaxPool | qnn.SumPool | qnn.ReLU | qnn.BiasAdd):
         if isinstance(op, qnn.SumPool):
-            rows, columns = op.x.type.per_sample[:2]
-            count *= rows * columns
+            count *= summed(op)
         op = op.operands[0].owner
     return count
+
+
+def summed(op: qnn.SumPool) -> int:
+    """How many positions are summed up."""
+    rows, columns = op.x.type.per_sample[:2]
+    return rows * columns
 
 
 def biased(value: Value) -> bool:
@@ -275,6 +284,17 @@ def biased(value: Value) -> bool:
     while isinstance(op, qnn.MaxPool | qnn.SumPool | qnn.ReLU):
         op = op.operands[0].owner
     return isinstance(op, qnn.BiasAdd)
+
+
+def drift(value: Value) -> Ints:
+    """By how much sums may be off because their bias or their bound is rounded, one number a channel."""
+    op, found, positions = value.owner, np.zeros(value.type.channels, np.int64), 1
+    while isinstance(op, qnn.MaxPool | qnn.SumPool | qnn.ReLU | qnn.BiasAdd):
+        if isinstance(op, qnn.SumPool):
+            positions *= summed(op)
+        found += positions * np.array(statement(op) or 0, np.int64)
+        op = op.operands[0].owner
+    return found
 
 
 def is_sum_of_two(value: Value) -> bool:
@@ -316,6 +336,13 @@ def add_bias(main: Op, found: Requantizer, name: str, fitter: Fitter) -> None:
     bias.loc = main.loc
     added = fitter.insert(anchor, bias)
     sums.replace_uses_where(added, lambda use: use.op is not bias)
+
+
+def forget_names(value: Value) -> None:
+    """What is pooled behind a bias is no longer what the model calls by this name."""
+    while isinstance(value.owner, qnn.MaxPool | qnn.SumPool):
+        value.name = None
+        value = value.owner.x
 
 
 def upper_bound(op: qnn.Rescale, found: Requantizer, name: str) -> tuple[Any, ...]:

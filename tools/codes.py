@@ -140,6 +140,7 @@ ONNX = {
     ),
     "ONNX-LAYOUT": Meaning("values cannot be put in the order that is needed", "quantize with one scale a tensor"),
     "ONNX-QUANT": Meaning("scales or zero points do not fit each other", "quantize the model again"),
+    "ONNX-REALS": Meaning("an output of integers is given as reals (a remark)", "nothing: their scale is in the IR"),
     "ONNX-GROUPS": Meaning("a grouped convolution is written out as a full one (a remark)", "nothing"),
     "ONNX-SCALES": Meaning("scales do not lie as the file says (a warning)", "compare the results with the model's"),
     "ONNX-DEAD": Meaning("filters of vanishing scale become zeros (a remark)", "nothing"),

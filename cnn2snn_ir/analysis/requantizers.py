@@ -67,11 +67,11 @@ def wanted_boundaries(function: Callable[[Ints], Ints], levels: Ints, lo: Ints, 
     """
     shape = (len(levels), len(lo))
     below, above = np.broadcast_to(lo - 1, shape).copy(), np.broadcast_to(hi + 1, shape).copy()
-    while (above - below > 1).any():
+    while (open_ := above - below > 1).any():
         middle = (below + above) // 2
         reaches = function(middle) >= levels[:, None]
-        above = np.where(reaches, middle, above)
-        below = np.where(reaches, below, middle)
+        above = np.where(open_ & reaches, middle, above)
+        below = np.where(open_ & ~reaches, middle, below)
     return np.ascontiguousarray(above.T)
 
 

@@ -90,9 +90,9 @@ class Call:
     def view(self, index: int = 0) -> View:
         """An operand that is computed: reals, or integers with a scale if the operator takes them."""
         x = self.any_view(index)
-        if not self.integers and (x.grid is not None or x.is_raw):
+        if x.is_raw or (x.grid is not None and not self.integers):
             raise UnsupportedNodeError(
-                "it computes with integers that have a scale",
+                "it computes with integers",
                 found=f"{x.value.type.element if x.is_raw else x.grid and x.grid.element} in operand {index}",
                 help="put a DequantizeLinear before it",
                 code="ONNX-TYPE",

@@ -182,10 +182,11 @@ def one_node(body: Any, given: dict[str, Array], opset: int, short: int) -> Any:
 
     inputs, initializers = [], []
     for name, array in given.items():
-        kind = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
-        inputs.append(onnx.helper.make_tensor_value_info(name, kind, array.shape))
         if 0 < array.size <= short:
             initializers.append(onnx.numpy_helper.from_array(array, name))
+            continue
+        kind = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+        inputs.append(onnx.helper.make_tensor_value_info(name, kind, array.shape))
     outputs = [onnx.ValueInfoProto(name=name) for name in body.output if name]
     graph = onnx.helper.make_graph([body], "node", inputs, outputs, initializers)
     return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)])

@@ -11,7 +11,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import NamedTuple
 
-from cnn2snn_ir.diagnostics import CompileError, Diagnostic, Diagnostics
+from cnn2snn_ir.diagnostics import CompileError, Diagnostic, Diagnostics, Severity
 from cnn2snn_ir.dialects import builtin
 from cnn2snn_ir.frontends.onnx.graph import Declared, Node, OnnxGraph
 from cnn2snn_ir.frontends.onnx.standard.call import TABLE, Call, Result
@@ -23,7 +23,9 @@ from cnn2snn_ir.frontends.onnx.standard.view import View, channels_last
 from cnn2snn_ir.ir import Graph, Layer, Op, Value, fuse
 from cnn2snn_ir.ir.fields import AttrValue
 
-OPERATOR_MODULES = ("weighted", "pooling", "pointwise", "arithmetic", "shapes", "resizing")
+OPERATOR_MODULES = (
+    "weighted", "pooling", "pointwise", "arithmetic", "shapes", "resizing", "quantized", "qlinear", "qonnx",
+)  # fmt: skip
 """The modules whose functions fill the table of operators."""
 
 Shapes = Callable[[], Mapping[str, Declared]]
@@ -31,10 +33,15 @@ Shapes = Callable[[], Mapping[str, Declared]]
 
 
 class Imported(NamedTuple):
-    """A module and what was found while it was made; if there are errors, the module serves only to be checked."""
+    """A module and what was found while it was made; if there are errors, the module serves only to be checked.
+
+    `inputs` and `outputs` give, for each value of the file, the ONNX axes in the order of the module.
+    """
 
     module: builtin.Module
     found: Diagnostics
+    inputs: dict[str, tuple[int, ...]]
+    outputs: dict[str, tuple[int, ...]]
 
 
 def import_standard(graph: OnnxGraph, shapes: Shapes, input_shape: InputShape = None) -> Imported:
@@ -49,9 +56,14 @@ def import_standard(graph: OnnxGraph, shapes: Shapes, input_shape: InputShape = 
 
 def survey_standard(graph: OnnxGraph, shapes: Shapes, input_shape: InputShape = None) -> Imported:
     """Import what can be imported."""
+    fill_table()
+    return Importer(graph, shapes).run(input_shape)
+
+
+def fill_table() -> None:
+    """Import the modules whose functions enter themselves into `TABLE`."""
     for module in OPERATOR_MODULES:
         import_module(f"cnn2snn_ir.frontends.onnx.standard.{module}")
-    return Importer(graph, shapes).run(input_shape)
 
 
 class Importer:
@@ -66,6 +78,8 @@ class Importer:
         self.broken: set[str] = set()
         """Values of which nothing is known."""
         self.node: Node | None = None
+        self.input_axes: dict[str, tuple[int, ...]] = {}
+        self.output_axes: dict[str, tuple[int, ...]] = {}
 
     def run(self, input_shape: InputShape) -> Imported:
         """Import every node."""
@@ -76,7 +90,8 @@ class Importer:
         self.body.append(builtin.Return(tuple(value for value in outputs if value is not None)))
         self.sweep()
         source: dict[str, AttrValue] = {"source": self.graph.path.name, "source_sha256": self.graph.sha256}
-        return Imported(builtin.Module(self.graph.name, self.body, annotations=source), self.found)
+        module = builtin.Module(self.graph.name, self.body, annotations=source)
+        return Imported(module, self.found, self.input_axes, self.output_axes)
 
     # ---- what operators use -----------------------------------------------------------------------------------
 
@@ -147,8 +162,9 @@ class Importer:
     def reject(self, node: Node, diagnostics: list[Diagnostic]) -> None:
         """Note faults; go on with an input of the shape that the result would have."""
         self.found.extend(diagnostics)
+        depends = any(isinstance(self.values.get(name), View) for name in node.inputs)
         for name in filter(None, node.outputs):
-            substitute = stand_in(self, name)
+            substitute = stand_in(self, name) if depends else None
             if substitute is None:
                 self.broken.add(name)
             else:
@@ -166,9 +182,13 @@ class Importer:
             message = "an output that does not depend on the input"
             if not isinstance(x, View):
                 raise UnsupportedNodeError(message, help="leave it out of the graph's outputs")
-            order = tuple(range(x.rank))
+            if x.grid is not None:
+                message = "an output of integers: the module gives the reals that they stand for"
+                self.found.add(Diagnostic("ONNX-REALS", message, where=f"output {name}", severity=Severity.REMARK))
             straight = [d for group in x.dims for d in group]
-            return x.arranged(order if straight == sorted(straight) or x.rank > 4 else channels_last(x.rank), self.emit)
+            as_onnx = straight == sorted(straight) or x.rank > 4
+            self.output_axes[name] = tuple(range(x.rank)) if as_onnx else channels_last(x.rank)
+            return x.arranged(self.output_axes[name], self.emit)
         except UnsupportedNodeError as error:
             self.found.add(replace(error.diagnostic, where=f"output {name}"))
             return None

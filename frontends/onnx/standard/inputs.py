@@ -63,6 +63,7 @@ def add_inputs(importer: Importer, input_shape: InputShape) -> None:
         axes = input_axes(name, len(shape) + 1, graph)
         op = builtin.Input(tuple(shape[axis - 1] for axis in axes[1:]), element or F32, name=name)
         importer.values[name] = View.of(importer.emit(op), axes, len(shape) + 1)
+        importer.input_axes[name] = axes
 
 
 def shapes_given(importer: Importer, input_shape: InputShape) -> Mapping[str, Sequence[int]]:

@@ -71,7 +71,11 @@ class Kernel:
 
 def kernel_of(call: Call, index: int, axis: int) -> Kernel:
     """The weights that are an operand of a node; `axis` is that of the filters."""
-    constant = call.constant(index)
+    return kernel_from(call, call.constant(index), axis)
+
+
+def kernel_from(call: Call, constant: Constant, axis: int) -> Kernel:
+    """Weights from a constant; `axis` is that of the filters."""
     quantized = constant.quantized
     if quantized is None:
         return Kernel(constant.floats, F32)

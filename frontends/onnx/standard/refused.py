@@ -8,6 +8,7 @@ from cnn2snn_ir.frontends.onnx.graph import Node, OnnxGraph
 RECURRENT = "recurrent layers are not imported from ONNX"
 NORMALIZED = "statistics of the input at hand are not computed on the chip"
 CONTROL = "control flow is not supported"
+SELECTED = "parts of a tensor that depends on the input are selected or repeated"
 
 REASONS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("LSTM", "GRU", "RNN"), (RECURRENT, "use convolutions over time")),
@@ -17,6 +18,10 @@ REASONS: dict[str, tuple[str, str]] = {
         (NORMALIZED, "train with BatchNormalization"),
     ),
     **dict.fromkeys(("If", "Loop", "Scan"), (CONTROL, "export the model without branches and loops")),
+    **dict.fromkeys(
+        ("Slice", "Split", "Gather", "GatherND", "GatherElements", "Expand", "Tile"),
+        (SELECTED, "end the model before it, or let a convolution with constant weights select"),
+    ),
     "DynamicQuantizeLinear": (
         "the scale of the activations is only known at run time",
         "quantize statically, with samples (onnxruntime.quantization.quantize_static)",

@@ -107,7 +107,11 @@ def reshaped(call: Call, x: View, sizes: tuple[int, ...]) -> View:
 
 @operator("Concat", integers=True)
 def concat(call: Call) -> View:
-    parts = [call.any_view(i) for i in range(call.count)]
+    return joined(call, [call.any_view(i) for i in range(call.count)])
+
+
+def joined(call: Call, parts: list[View]) -> View:
+    """Views joined along the node's axis."""
     axis = parts[0].axis(call.attribute("axis", 1))
     require(axis != 0, "samples are joined, not what belongs to one", found="axis 0", code="ONNX-BATCH")
     grids = {id(p.grid): p.grid for p in parts}.values()
@@ -120,8 +124,8 @@ def concat(call: Call) -> View:
     uniform = all(p.uniform_grid for p in parts)
     require(uniform, "integers with a scale for each channel are joined", code="ONNX-QUANT")
     values = tuple(p.arranged(axes, call.emit) for p in parts)
-    joined = call.emit(nn.Concat(values, axes.index(axis)))
-    return View(joined, View.of(joined, axes, parts[0].rank).dims, first)
+    whole = call.emit(nn.Concat(values, axes.index(axis)))
+    return View(whole, View.of(whole, axes, parts[0].rank).dims, first)
 
 
 @operator("Pad", integers=True)
@@ -165,13 +169,3 @@ def cast(call: Call) -> View:
     scale = call.tensor(1.0 / x.grid.scale.astype(np.float64), F64, "scale")
     reals = call.emit(nn.Affine(x.value, scale, call.tensor(x.grid.zero, F32, "offset")))
     return View(reals, x.dims)
-
-
-@operator("Slice", "Split", "Gather", "Expand", "Tile")
-def moved(call: Call) -> View:
-    x = call.view(0)
-    raise UnsupportedNodeError(
-        "parts of a tensor that depends on the input are selected or repeated",
-        found=x.described,
-        help="end the model before it, or let a convolution with constant weights select",
-    )
