@@ -168,6 +168,9 @@ QUANTIZEML = {
 }
 
 QUANTIZATION = {
+    "CALIBRATE-RANDOM": Meaning(
+        "the ranges of values were observed on random inputs (a warning)", "give typical inputs with --samples"
+    ),
     "QUANT-LIBRARY": Meaning("the quantization API needs TensorFlow and Keras 3", "pip install 'cnn2snn-ir[keras]'"),
     "QUANT-BITS": Meaning("weights or activations cannot have so many bits", "take a number that is allowed"),
     "QUANT-ARGUMENT": Meaning("a layer has an argument that it must not have", "leave the argument out"),
