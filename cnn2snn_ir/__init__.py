@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         StdPerAxisQuantizer,
         StdWeightQuantizer,
     )
+    from cnn2snn_ir.post_training import check_model_compatibility, quantize_float
     from cnn2snn_ir.runtime.model import Model
     from cnn2snn_ir.versions import AkidaVersion, get_akida_version, set_akida_version
 
@@ -54,12 +55,14 @@ __all__ = [
     "StdPerAxisQuantizer",
     "StdWeightQuantizer",
     "__version__",
+    "check_model_compatibility",
     "cnn2snn_objects",
     "convert",
     "get_akida_version",
     "load",
     "load_quantized_model",
     "quantize",
+    "quantize_float",
     "quantize_layer",
     "set_akida_version",
 ]
@@ -73,6 +76,8 @@ if (_CHECKOUT / "pyproject.toml").is_file():
 _HOMES = {
     "convert": "cnn2snn_ir.api",
     "load": "cnn2snn_ir.api",
+    "check_model_compatibility": "cnn2snn_ir.post_training",
+    "quantize_float": "cnn2snn_ir.post_training",
     "CompileError": "cnn2snn_ir.diagnostics",
     "Model": "cnn2snn_ir.runtime.model",
     "AkidaVersion": "cnn2snn_ir.versions",

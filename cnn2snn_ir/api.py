@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -35,7 +36,7 @@ class Saveable(Protocol):
 
 
 def convert(
-    model: str | os.PathLike[str] | Saveable,
+    model: str | os.PathLike[str] | Module | Saveable,
     file_path: str | os.PathLike[str] | None = None,
     input_scaling: tuple[float, float] | None = None,
     *,
@@ -45,11 +46,13 @@ def convert(
     legalize: bool = True,
     validate: bool = True,
     samples: Array | None = None,
+    onnx_mode: str = "bounded",
 ) -> Model:
     """Compile a quantized model to an Akida program.
 
     Args:
-        model: a `.h5` or `.keras` file, or a live Keras model (it is saved to a temporary file first).
+        model: a `.h5`, `.keras` or `.onnx` file, a dump of the IR (`.c2s`), a module that `quantize_float` made, or a
+            live Keras model (it is saved to a temporary file first).
         file_path: also write the program here; without a suffix it gets `.fbz`, and a folder gets the model's name.
         input_scaling: (scale, shift) of the integers `scale · x + shift` that the program reads, where the model reads
             x; for models quantized by the legacy API that have no Rescaling layer.
@@ -59,6 +62,8 @@ def convert(
         legalize: rewrite what the target has no layer for, where that is exact, instead of refusing it.
         validate: run the model and the program on a random input, and refuse a program that differs.
         samples: a batch of typical inputs; Akida 1 gets the levels right that are common among them.
+        onnx_mode: for models quantized by others than QuantizeML: `bounded` fits what the chip cannot do exactly and
+            states the differences, `exact` refuses it.
 
     Returns:
         the program, ready to run.
@@ -77,6 +82,7 @@ def convert(
         legalize=legalize,
         validate=validate,
         samples=samples,
+        onnx_mode=onnx_mode,
     )
     for ignored in context.diagnostics:
         if ignored.code == "INPUT-SCALING":
@@ -95,7 +101,7 @@ def load(path: str | os.PathLike[str]) -> Model:
 
 
 def compile_model(
-    model: str | os.PathLike[str] | Saveable,
+    model: str | os.PathLike[str] | Module | Saveable,
     *,
     input_scaling: tuple[float, float] | None = None,
     target: AkidaVersion | str | None = None,
@@ -104,6 +110,7 @@ def compile_model(
     legalize: bool = True,
     validate: bool = True,
     samples: Array | None = None,
+    onnx_mode: str = "bounded",
 ) -> tuple[Module, PassContext]:
     """Import, compile and validate; returns the module of the target and what the passes had to say."""
     from cnn2snn_ir.passes.base import PassContext
@@ -115,7 +122,7 @@ def compile_model(
     scaling = as_scaling(input_scaling)
     module = import_any(model)
     version = version_for(module, target)
-    pipeline = pipeline_for(module, version, legalize, scaling)
+    pipeline = pipeline_for(module, version, legalize, scaling, onnx_mode)
     tail = Diagnostics(tail_diagnostics(module, allow_float_tail))
     if tail.errors:
         raise every_problem(module, pipeline, tail)
@@ -133,6 +140,8 @@ def compile_model(
         raise  # a bug of the compiler
     except CompileError as error:
         raise every_problem(import_any(model), pipeline, Diagnostics(error.diagnostics)) from None
+    left = Diagnostics(tail_diagnostics(module, allow_float_tail))  # what could not become integers, too
+    left.raise_errors(f"{module.sym_name}: cannot convert the model")
     if trial is not None:
         trial.check(module, PIPELINES[version])
     module.annotations["pipeline"] = str(pipeline)
@@ -141,7 +150,7 @@ def compile_model(
 
 def version_for(module: Module, target: AkidaVersion | str | None) -> AkidaVersion:
     """The generation to compile for; legacy models are for Akida 1, whatever the default."""
-    from cnn2snn_ir.passes.legacy_input import is_legacy
+    from cnn2snn_ir.passes.kinds import is_legacy
 
     current = get_akida_version()  # a wrong value in the environment is an error, whoever decides
     wanted = None if target is None else parse_version(target, "target")
@@ -154,20 +163,36 @@ def version_for(module: Module, target: AkidaVersion | str | None) -> AkidaVersi
 
 
 def pipeline_for(
-    module: Module, version: AkidaVersion, legalize: bool = True, scaling: tuple[float, float] | None = None
+    module: Module,
+    version: AkidaVersion,
+    legalize: bool = True,
+    scaling: tuple[float, float] | None = None,
+    onnx_mode: str = "bounded",
 ) -> Pipeline:
-    """From the module as imported to a program; `scaling` is that of a legacy model's input."""
-    from cnn2snn_ir.passes.legacy_input import is_legacy
+    """From the module as imported to a program; `scaling` is that of a legacy model's input.
+
+    Raises `CompileError` for a float model.
+    """
+    from cnn2snn_ir.passes.kinds import Kind, kind_of, not_quantized
     from cnn2snn_ir.passes.pipeline import Pipeline
     from cnn2snn_ir.passes.registry import find_pipeline
 
+    kind = kind_of(module)
     pipeline = find_pipeline(PIPELINES[version], legalize=legalize)
     assert not isinstance(pipeline, str)
-    if is_legacy(module):
+    if kind is Kind.FLOAT:
+        raise not_quantized(module)
+    if kind is Kind.INTEGER:
+        return pipeline
+    if kind is Kind.LEGACY:
         from cnn2snn_ir.passes.legacy_pipeline import legacy_to_qnn  # most models have no use for it
 
-        return Pipeline(pipeline.anchor, (*legacy_to_qnn(scaling).items, *pipeline.items))
-    return pipeline
+        front = legacy_to_qnn(scaling)
+    else:
+        from cnn2snn_ir.passes.quantization_pipelines import quantized_to_qnn
+
+        front = quantized_to_qnn(version, onnx_mode)
+    return Pipeline(pipeline.anchor, (*front.items, *pipeline.items))
 
 
 def every_problem(module: Module, pipeline: Pipeline, found: Diagnostics) -> CompileError:
@@ -178,25 +203,42 @@ def every_problem(module: Module, pipeline: Pipeline, found: Diagnostics) -> Com
     return CompileError(list(found), f"{module.sym_name}: cannot convert the model")
 
 
-def import_any(model: str | os.PathLike[str] | Saveable) -> Module:
-    """Import a file or a live model."""
+def import_any(model: str | os.PathLike[str] | Module | Saveable) -> Module:
+    """Import a file or a live model; a module is copied."""
+    from cnn2snn_ir.dialects.builtin import Module
     from cnn2snn_ir.frontends import load_model
 
+    if isinstance(model, Module):
+        return model.clone()
+    return saved(model, lambda path: load_text(path) if path.suffix == ".c2s" else load_model(path))
+
+
+def saved(model: str | os.PathLike[str] | Saveable, read: Callable[[Path], Module]) -> Module:
+    """What `read` makes of a file; a live model is saved to one first."""
     if isinstance(model, (str, os.PathLike)):
-        return load_model(Path(model))
+        return read(Path(model))
     if not isinstance(model, Saveable):
         raise fail(
             "MODEL-TYPE",
-            "this is neither a path nor a Keras model",
+            "this is neither a path nor a model",
             found=type(model).__name__,
-            allowed="a path to a .h5 or .keras file, or a Keras model",
+            allowed="a path to a .h5, .keras, .onnx or .c2s file, a Keras model, or a module",
         )
     import tempfile  # files need none
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{Path(model.name).name or 'model'}.h5"
         model.save(str(path))
-        return load_model(path)
+        return read(path)
+
+
+def load_text(path: Path) -> Module:
+    """A module from its text and the weights beside it."""
+    from cnn2snn_ir.files import read_text
+    from cnn2snn_ir.text import parse_module, read_weights
+
+    weights = path.with_suffix(".c2sw")
+    return parse_module(read_text(str(path)), str(path), read_weights(weights) if weights.exists() else None)
 
 
 def program_path(file_path: str | os.PathLike[str], name: str) -> Path:

@@ -8,7 +8,8 @@
 
 The integers are `scale · real + shift`.  A Rescaling layer `real = scale' · x + offset` at the model's input says
 `scale = 1 / scale'` and `shift = -offset / scale'`, and its own input is the integer.  Without one the options say
-it; without options the reals are the integers.  Images of 1 or 3 channels are unsigned bytes, other inputs have 4 bits.
+it; without options the reals are the integers.  Without `to`, images of 1 or 3 channels are unsigned bytes, other
+inputs have 4 bits.
 What float32 blurred is made sharp: a scale or shift next to an integer is that integer.
 
 Preconditions: the model reads one float input; not both a Rescaling layer and options.  Contract: relative(1e-06), for
@@ -56,6 +57,7 @@ class ApplyInputScaling(Pass):
 
     scale: float | None = option(None, "integers a unit of the model's input, above 0")
     shift: float | None = option(None, "the integer of the real 0")
+    to: str = option("", "what the program reads, such as si8; by default bytes for images, else 4 bits")
 
     def run(self, op: Op, context: PassContext) -> bool:
         assert isinstance(op, Module)
@@ -64,7 +66,8 @@ class ApplyInputScaling(Pass):
             rescaling = first_rescaling(source)
             found = Diagnostics(self.problems(source, rescaling))
             found.raise_errors("the input cannot be scaled")
-            apply(source, rescaling, *self.relation(rescaling))
+            element = ElementType.parse(self.to) if self.to else input_type(source.shape)
+            apply(source, rescaling, element, *self.relation(rescaling))
         if not inputs and (self.scale, self.shift) != (None, None):
             where = ", ".join(i.result.name or "input" for i in op.inputs)
             message, remedy = "the program reads integers already", "scale the input of the model as imported"
@@ -109,10 +112,10 @@ def first_rescaling(source: Input) -> nn.Rescaling | None:
     return users[0] if len(users) == 1 and isinstance(users[0], nn.Rescaling) else None
 
 
-def apply(source: Input, rescaling: nn.Rescaling | None, scale: float, shift: float) -> None:
+def apply(source: Input, rescaling: nn.Rescaling | None, element: ElementType, scale: float, shift: float) -> None:
     """Put an integer input and its meaning in the place of a float input."""
     rewriter = Rewriter()
-    integers = Input(source.shape, input_type(source.shape), loc=source.loc)
+    integers = Input(source.shape, element, loc=source.loc)
     rewriter.insert_before(source, integers)
     old: Op = rescaling or source
     reals = nn.InputScaling(integers.result, scale, shift, loc=old.loc)

@@ -44,22 +44,38 @@ class Contract(NamedTuple):
     """Each op's `OFF_BY`, one number a channel, bounds what its result moves by when its operands do not move."""
     relative: float = 0
     """Of reals, as a part of the largest magnitude in the tensor."""
+    ties: bool = False
+    """A real next to the boundary of two integers may become either: one step, in few elements; ops are seen apart."""
+    lossy: bool = False
+    """Nothing is promised: the pass is there to approximate, and what it costs is measured."""
+
+    @property
+    def by_op(self) -> bool:
+        """True if each op is held to the contract on what it read before, so that what one may do is no other's."""
+        return self.stated or self.ties
 
     def __str__(self) -> str:
+        if self.lossy:
+            return "lossy"
         if self.stated:
             return "as stated"
         parts = [f"max-lsb({self.max_lsb:g})"] if self.max_lsb else []
         parts += [f"relative({self.relative:g})"] if self.relative else []
+        parts += ["ties"] if self.ties else []
         return ", ".join(parts) or "exact"
 
 
 OFF_BY = "off_by"
 """The annotation with which ops state how far they may be off, one number a channel."""
 
+RATE = "rate"
+"""The annotation that says what the real numbers of a value were multiplied by, one factor a channel or one for all."""
+
 EXACT = Contract()
 REAL = Contract(relative=1e-6)
 """For rewrites that are exact in real numbers: float64 may round on other ways to the same result."""
 STATED = Contract(stated=True)
+LOSSY = Contract(lossy=True)
 
 
 def option(default: Any, help: str) -> Any:

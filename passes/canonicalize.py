@@ -73,6 +73,23 @@ def drop_same_float_reshape(op: nn.Reshape, rewriter: Rewriter) -> bool:
     return drop_if_same_type(op, op.x, rewriter)
 
 
+@rule(nn.Reshape, "reshape(reshape(x)) = reshape(x)")
+def merge_float_reshapes(op: nn.Reshape, rewriter: Rewriter) -> bool:
+    inner = op.x.owner
+    if not isinstance(inner, nn.Reshape):
+        return False
+    rewriter.replace(op, nn.Reshape(inner.x, op.shape), inner)
+    return True
+
+
+@rule(nn.Activation, "linear(x) = x")
+def drop_linear(op: nn.Activation, rewriter: Rewriter) -> bool:
+    if op.function is not nn.Function.LINEAR:
+        return False
+    rewriter.replace_with(op, op.x)
+    return True
+
+
 def drop_if_same_type(op: Op, x: Value, rewriter: Rewriter) -> bool:
     """Replace an op that changes nothing by its operand."""
     if x.type != op.results[0].type:
@@ -120,6 +137,8 @@ RULES = (
     merge_reshapes,
     drop_same_reshape,
     drop_same_float_reshape,
+    merge_float_reshapes,
+    drop_linear,
     merge_relus,
     drop_single_concat,
     scalar_rule(qnn.Shift, "shift"),

@@ -38,6 +38,7 @@ from cnn2snn_ir.ir.rewrite import Rewriter
 from cnn2snn_ir.passes.base import OFF_BY, STATED, Pass, PassContext, option
 from cnn2snn_ir.passes.legality.rule import named
 from cnn2snn_ir.passes.legalize.identity import impassable, product_with_one
+from cnn2snn_ir.passes.trial import statement
 from cnn2snn_ir.reference.rounding import rescale
 
 Weighted = qnn.Conv2D | qnn.DepthwiseConv2D | qnn.Conv2DTranspose | qnn.DepthwiseConv2DTranspose | qnn.Dense
@@ -45,8 +46,8 @@ Weighted = qnn.Conv2D | qnn.DepthwiseConv2D | qnn.Conv2DTranspose | qnn.Depthwis
 BUFFER = si(41)
 """Holds every sum of 32 bits times a mantissa of 8, so that nothing saturates before it is shifted."""
 
-INDEX_BITS = 11
-"""The widest output of a layer: the index of a table."""
+BYTE, INDEX = si(8), si(11)
+"""The widest output of a layer, and the index of its table."""
 
 
 class Mode(StrEnum):
@@ -76,8 +77,12 @@ class Fitter:
             if isinstance(op, qnn.Rescale):
                 self.replace(op)
             else:
-                if isinstance(op, qnn.BiasAdd):
+                if isinstance(op, qnn.BiasAdd) and op.bias.type.element.bits > 8:
                     self.round_bias(op)
+                if isinstance(op, qnn.ReLU) and op.max is not None and op.max.type.element.bits > 8:
+                    self.round_bound(op, op.max)
+                if isinstance(op, qnn.Dequantize):
+                    annotate(op, drift(op.x))
                 self.learn(op)
 
     def learn(self, op: Op) -> None:
@@ -112,6 +117,8 @@ class Fitter:
         if clips_only(op):
             return self.clipped(op, op.x)
         main = main_of(op.x)
+        if main is None and pooled_positions(op.x) > 1 and not op.zero.array.any():
+            return self.requantized(op, None)  # integers summed over a map need no bias
         if main is None:
             if reason := impassable(op.x):
                 raise CannotError(reason)
@@ -122,19 +129,23 @@ class Fitter:
 
     # ---- layers with weights --------------------------------------------------------------------------------------
 
-    def requantized(self, op: qnn.Rescale, main: Op) -> Op:
+    def requantized(self, op: qnn.Rescale, main: Op | None) -> Op:
         """Bias, rectifier and requantization of a layer."""
         pooled = pooled_positions(op.x)
-        fitted = self.fit(op, pooled)
+        fitted = self.fit(op, 0 if main is None or biased(op.x) else pooled)
+        if (moved := drift(op.x)).any():
+            levels = np.ceil(moved / op.step.array.astype(np.float64)).astype(np.int64)
+            fitted = fitted._replace(off_by=fitted.off_by + levels)
         self.state(op, fitted)
         found = fitted.found
         name = op.result.name or "output"
         if isinstance(op.x.owner, qnn.SumPool):
             self.sum_in_buffer(op.x.owner)
-        if found.bias.any():
+        if main is not None and found.bias.any():
             add_bias(main, found, name, self)
+            forget_names(op.x)
         value = op.x
-        low, high = op.limits
+        low, _ = op.limits
         if low == 0 and pooled == 1:
             value = self.insert(op, qnn.ReLU(value, *upper_bound(op, found, name), loc=op.loc))
         mantissa, shift = (
@@ -152,8 +163,8 @@ class Fitter:
         """A layer sums over its map in the buffer in which it scales."""
         self.learn(self.rewriter.replace(op, qnn.SumPool(op.x, op.keepdims, BUFFER)))
 
-    def fit(self, op: qnn.Rescale, pooled: int) -> Fitted:
-        """The variables of the layer, and how far they are off."""
+    def fit(self, op: qnn.Rescale, positions: int) -> Fitted:
+        """The variables of the layer, and how far they are off; `positions` as in `fit`."""
         channels = op.x.type.channels
         low, high = op.limits
         rectified = low == 0
@@ -161,7 +172,7 @@ class Fitter:
         lo, hi = by_channel(self.ranges[op.x], channels)
         wanted = wanted_boundaries(lambda p: rescale(op, p), levels, lo, hi)
         zero, step = (np.broadcast_to(t.array.astype(np.float64), channels) for t in (op.zero, op.step))
-        return fit(wanted, levels, zero, step, lo, hi, 0 if biased(op.x) else pooled)
+        return fit(wanted, levels, zero, step, lo, hi, positions)
 
     # ---- additions, and integers that another layer gave ----------------------------------------------------------
 
@@ -176,10 +187,10 @@ class Fitter:
         none = np.zeros_like(lo)
         found = Requantizer(none, none, none + 1, np.broadcast_to(-exponent, lo.shape))
         wanted = wanted_boundaries(lambda p: rescale(op, p), levels, lo, hi)
-        low, high = op.limits
-        if low == 0:  # a rectifier of its own follows
-            wanted[:, levels <= 0] = np.clip(found.boundaries(levels, 1), lo[:, None], hi[:, None] + 1)[:, levels <= 0]
+        low, _ = op.limits
         given = np.clip(found.boundaries(levels, 1), lo[:, None], hi[:, None] + 1)
+        if low == 0:  # a rectifier of its own follows
+            wanted[:, levels <= 0] = given[:, levels <= 0]
         fitted = Fitted(found, *level_errors(wanted, given, lo, hi))
         self.state(op, fitted)
         shift = Tensor.of(-exponent, si(8), f"{op.result.name or 'sum'}/shift")
@@ -207,21 +218,29 @@ class Fitter:
 
     def round_bias(self, op: qnn.BiasAdd) -> None:
         """A bias of more than 8 bits becomes a signed byte times a power of two."""
-        if op.bias.type.element.bits <= 8:
-            return
         wanted = op.bias.int64 << op.shift.int64
         mantissa, shift = as_bytes(wanted.astype(np.float64))
         off_by = np.abs((mantissa << shift) - wanted)
         op.bias = Tensor.of(mantissa, si(8), op.bias.name)
         op.shift = Tensor.of(shift, ui(8), op.shift.name)
+        self.rounded(op, "bias", off_by)
+
+    def round_bound(self, op: qnn.ReLU, bound: Tensor) -> None:
+        """The bound of a rectifier of more than 8 bits becomes an unsigned byte times a power of two."""
+        wanted = bound.int64 << (0 if op.shift is None else op.shift.int64)
+        shift = np.maximum(np.ceil(np.log2(np.maximum(wanted, 1) / 255.5)), 0).astype(np.int64)
+        mantissa = np.minimum((wanted + ((1 << shift) >> 1)) >> shift, 255)
+        op.max = Tensor.of(mantissa, ui(8), bound.name)
+        op.shift = Tensor.of(shift, ui(8), f"{bound.name}_shift")
+        self.rounded(op, "upper bound", np.abs((mantissa << shift) - wanted))
+
+    def rounded(self, op: Op, what: str, off_by: Ints) -> None:
+        """Note that an op was changed in place."""
         self.rewriter.changed(op)
         self.count += 1
         if off_by.any():
             annotate(op, off_by)
-            for reader in op.result.users:
-                if isinstance(reader, qnn.Dequantize):
-                    annotate(reader, off_by)
-            self.found.add(inexact(op, "bias", off_by, "of the bias", self.mode))
+            self.found.add(inexact(op, what, off_by, f"of the {what}", self.mode))
 
     def state(self, op: qnn.Rescale, fitted: Fitted) -> None:
         """What the user of a layer should know."""
@@ -248,10 +267,15 @@ def pooled_positions(value: Value) -> int:
     op, count = value.owner, 1
     while isinstance(op, qnn.MaxPool | qnn.SumPool | qnn.ReLU | qnn.BiasAdd):
         if isinstance(op, qnn.SumPool):
-            rows, columns = op.x.type.per_sample[:2]
-            count *= rows * columns
+            count *= summed(op)
         op = op.operands[0].owner
     return count
+
+
+def summed(op: qnn.SumPool) -> int:
+    """How many positions are summed up."""
+    rows, columns = op.x.type.per_sample[:2]
+    return rows * columns
 
 
 def biased(value: Value) -> bool:
@@ -260,6 +284,17 @@ def biased(value: Value) -> bool:
     while isinstance(op, qnn.MaxPool | qnn.SumPool | qnn.ReLU):
         op = op.operands[0].owner
     return isinstance(op, qnn.BiasAdd)
+
+
+def drift(value: Value) -> Ints:
+    """By how much sums may be off because their bias or their bound is rounded, one number a channel."""
+    op, found, positions = value.owner, np.zeros(value.type.channels, np.int64), 1
+    while isinstance(op, qnn.MaxPool | qnn.SumPool | qnn.ReLU | qnn.BiasAdd):
+        if isinstance(op, qnn.SumPool):
+            positions *= summed(op)
+        found += positions * np.array(statement(op) or 0, np.int64)
+        op = op.operands[0].owner
+    return found
 
 
 def is_sum_of_two(value: Value) -> bool:
@@ -277,7 +312,7 @@ def check_grid(op: qnn.Rescale) -> None:
     """Raise CannotError for a grid that no layer has."""
     if op.offset is not None and op.offset.int64.any():
         raise CannotError(f"the real 0 is the integer {op.offset.int64.ravel()[0]}, and not 0")
-    if op.to.bits > INDEX_BITS or op.to.hi >= 2 ** (INDEX_BITS - 1) or op.to.hi == 255:
+    if op.to.hi > BYTE.hi and op.to != INDEX:
         raise CannotError(f"its result is {op.to}, and layers give up to 8 bits, signed")
 
 
@@ -301,6 +336,13 @@ def add_bias(main: Op, found: Requantizer, name: str, fitter: Fitter) -> None:
     bias.loc = main.loc
     added = fitter.insert(anchor, bias)
     sums.replace_uses_where(added, lambda use: use.op is not bias)
+
+
+def forget_names(value: Value) -> None:
+    """What is pooled behind a bias is no longer what the model calls by this name."""
+    while isinstance(value.owner, qnn.MaxPool | qnn.SumPool):
+        value.name = None
+        value = value.owner.x
 
 
 def upper_bound(op: qnn.Rescale, found: Requantizer, name: str) -> tuple[Any, ...]:

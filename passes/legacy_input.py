@@ -6,12 +6,7 @@ from collections.abc import Iterator
 
 from cnn2snn_ir.diagnostics import Diagnostic, Severity, fail
 from cnn2snn_ir.dialects.builtin import Module
-from cnn2snn_ir.dialects.levels import Level, is_at
-
-
-def is_legacy(module: Module) -> bool:
-    """True for a module as imported from a legacy model: nothing in it is an integer op yet."""
-    return is_at(module, Level.NN)
+from cnn2snn_ir.passes.kinds import is_legacy
 
 
 def as_scaling(given: object) -> tuple[float, float] | None:

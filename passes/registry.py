@@ -53,9 +53,21 @@ PASSES = {
     "remove-training-ops": "cnn2snn_ir.passes.remove_training_ops:RemoveTrainingOps",
     "swap-activation-pooling": "cnn2snn_ir.passes.swap_activation_pooling:SwapActivationPooling",
     "swap-pooling-batchnorm": "cnn2snn_ir.passes.swap_pooling_batchnorm:SwapPoolingBatchnorm",
+    "merge-affines": "cnn2snn_ir.passes.merge_affines:MergeAffines",
     "fold-batchnorm": "cnn2snn_ir.passes.fold_batchnorm:FoldBatchnorm",
+    "fold-affines": "cnn2snn_ir.passes.fold_affines:FoldAffines",
+    "fold-pads": "cnn2snn_ir.passes.fold_pads:FoldPads",
+    "write-as-depthwise": "cnn2snn_ir.passes.write_as_depthwise:WriteAsDepthwise",
     "fold-unit-reshapes": "cnn2snn_ir.passes.fold_unit_reshapes:FoldUnitReshapes",
     "check-legacy": "cnn2snn_ir.passes.legality.check_legacy:CheckLegacy",
+    "simplify-quantizers": "cnn2snn_ir.passes.simplify_quantizers:SimplifyQuantizers",
+    "fit-grids": "cnn2snn_ir.passes.fit_grids:FitGrids",
+    "recognize-integers": "cnn2snn_ir.passes.recognize_integers:RecognizeIntegers",
+    "write-out-thresholds": "cnn2snn_ir.passes.write_out_thresholds:WriteOutThresholds",
+    "equalize": "cnn2snn_ir.passes.equalize:Equalize",
+    "calibrate": "cnn2snn_ir.passes.calibrate:Calibrate",
+    "place-quantizers": "cnn2snn_ir.passes.place_quantizers:PlaceQuantizers",
+    "quantize-weights": "cnn2snn_ir.passes.quantize_weights:QuantizeWeights",
     "fit-requantizers": "cnn2snn_ir.passes.fit_requantizers:FitRequantizers",
     "fold-quantized-activations": "cnn2snn_ir.passes.fold_quantized_activations:FoldQuantizedActivations",
 }
@@ -65,7 +77,10 @@ PIPELINES: dict[str, str] = {
     "akida1-default": "cnn2snn_ir.passes.akida1_pipeline:akida1_default",
     "akida2-default": "cnn2snn_ir.passes.default_pipelines:akida2_default",
     "akida2-legalize": "cnn2snn_ir.passes.default_pipelines:akida2_legalize",
+    "quantize-float": "cnn2snn_ir.passes.quantization_pipelines:quantize_float",
+    "quantized-to-qnn": "cnn2snn_ir.passes.quantization_pipelines:quantized_to_qnn",
     "legacy-to-qnn": "cnn2snn_ir.passes.legacy_pipeline:legacy_to_qnn",
+    "prepare-nn": "cnn2snn_ir.passes.prepare_pipeline:prepare_nn",
 }
 """Name ▶ `module:function` that builds the pipeline, or its text; a text may name others."""
 

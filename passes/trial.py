@@ -2,8 +2,9 @@
 
 Outputs and memory are compared, and every value that keeps its name and its size; shapes may differ by dimensions
 of 1, as vectors become maps.  A real value that became an integer is compared with what that stands for, if its
-annotations (`scale`, `frac_bits`) tell.  Floats are compared for equality under an exact contract; under `max-lsb(k)`
-those that integers were just made into, in steps of these integers, and others are left to where they come from.
+annotations (`scale`, `frac_bits`) tell; one that was multiplied by something (`rate`) with what it was before.  Floats
+are compared for equality under an exact contract; under `max-lsb(k)` those that integers were just made into, in steps
+of these integers, and others are left to where they come from.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from cnn2snn_ir.dialects import qnn
 from cnn2snn_ir.dialects.builtin import Input, Module
 from cnn2snn_ir.dialects.hardware import LinearQuantizerLayer, QuantizerLayer
 from cnn2snn_ir.ir import AttrValue, ElementType, Op, Tensor
-from cnn2snn_ir.passes.base import OFF_BY, Contract, Pass
+from cnn2snn_ir.passes.base import OFF_BY, RATE, Contract, Pass
 from cnn2snn_ir.reference import run as interpret
 from cnn2snn_ir.reference.arithmetic import values
 
@@ -36,6 +37,13 @@ FLOAT_RANGE = (-1.0, 1.0)
 
 EXPONENTS = (-100, 100)
 """Bounds of the exponents taken from quantizers: outside of them lies no float32 worth trying."""
+
+
+ONE_STEP = Contract(max_lsb=1.01, relative=1e-6)
+"""What a tie may move a value by; a step that is a float is a little larger."""
+
+FEW, MOST_TIES = 1 / 500, 2
+"""The part of the elements that may be ties, and how many may be in any case."""
 
 
 class Results(NamedTuple):
@@ -94,14 +102,14 @@ class Trial(NamedTuple):
         def observe(op: Op, array: Array) -> Array | None:
             if (name := op.results[0].name) is None:
                 return None
-            values[name] = array
+            rate = rate_of(op)
+            values[name] = array if rate is None or array.dtype.kind != "f" else array / rate
             if (distance := unit(op)) is not None:
                 units[name] = distance
             if stated := statement(op):
                 off_by[name] = stated
-            other = (given or {}).get(name)
-            same = other is not None and (other.size, other.dtype) == (array.size, array.dtype)
-            return other.reshape(array.shape) if other is not None and same else None
+            other = instead((given or {}).get(name), array, distance)
+            return other if other is None or rate is None or array.dtype.kind != "f" else other * rate
 
         memory = dict(self.memory)
         outputs = interpret(module, self.inputs, observe, memory)
@@ -110,8 +118,8 @@ class Trial(NamedTuple):
         return Results(values, off_by, outputs, memory, units, *told)
 
     def again(self, module: Module, before: Results, contract: Contract) -> Results:
-        """The results after a pass: where it states what each op may be off by, each op reads what it read before."""
-        return self.run(module, before.values if contract.stated else None)
+        """The results after a pass; each op reads what it read before, if the contract is about ops."""
+        return self.run(module, before.values if contract.by_op else None)
 
     def compare(self, before: Results, after: Results, contract: Contract, where: str) -> Iterator[Diagnostic]:
         """The values, then memory and outputs, that moved further than the contract allows; a diagnostic for each."""
@@ -150,7 +158,7 @@ class Trial(NamedTuple):
         if old.dtype.kind == "f" and new.dtype.kind != "f" and distance is not None:
             new = new * distance
         far = too_far(old, new, contract, stated, distance)
-        if not far.any():
+        if not far.any() or (contract.ties and few(far, too_far(old, new, ONE_STEP, stated, distance))):
             return
         sample, *index = (int(i) for i in np.argwhere(far)[0])
         yield Diagnostic(
@@ -161,6 +169,20 @@ class Trial(NamedTuple):
             f"({self.names[sample]}); {int(far.sum())} of {far.size} elements differ",
             allowed=str(contract),
         )
+
+
+def instead(given: Array | None, array: Array, distance: Array | None) -> Array | None:
+    """What to put in the place of a value: a given one of its size, as integers if it is of reals."""
+    if given is None or given.size != array.size:
+        return None
+    if given.dtype.kind == "f" and array.dtype.kind != "f" and distance is not None:
+        given = np.rint(given.reshape(array.shape) / distance).astype(array.dtype)
+    return given.reshape(array.shape) if given.dtype == array.dtype else None
+
+
+def few(far: npt.NDArray[np.bool_], farther: npt.NDArray[np.bool_]) -> bool:
+    """True if what moved may have been ties: by one step, in few elements."""
+    return not farther.any() and np.count_nonzero(far) <= max(MOST_TIES, far.size * FEW)
 
 
 def other_shapes(before: Results, after: Results, where: str) -> Iterator[Diagnostic]:
@@ -183,6 +205,12 @@ def statement(op: Op) -> tuple[int, ...]:
     return found if isinstance(found, tuple) else ()  # type: ignore[return-value]
 
 
+def rate_of(op: Op) -> Array | None:
+    """What an op says that its reals were multiplied by, if it says so."""
+    rate = op.annotations.get(RATE)
+    return rate.array if isinstance(rate, Tensor) else None
+
+
 def unit(op: Op) -> Array | None:
     """The real distance of two neighbouring integers, of a result that is one or was just made of one; if known."""
     scale: AttrValue
@@ -196,7 +224,8 @@ def unit(op: Op) -> Array | None:
     if not isinstance(frac_bits, Tensor) or not isinstance(scale, Tensor | None):
         return None
     factor = 1.0 if scale is None else scale.array.astype(np.float64)
-    found: Array = np.ldexp(factor, -frac_bits.int64.astype(np.int32))
+    rate = rate_of(op)
+    found: Array = np.ldexp(factor, -frac_bits.int64.astype(np.int32)) / (1.0 if rate is None else rate)
     return found
 
 
@@ -213,6 +242,8 @@ def too_far(
     `stated` is how far the op itself says that they may move, one number a channel, if that is the contract;
     `distance` the real size of a step.
     """
+    if contract.lossy:
+        return np.zeros(old.shape, bool)
     if old.dtype.kind != "f" and new.dtype.kind != "f":
         allowed = np.array(stated) if contract.stated and stated else contract.max_lsb
         moved: npt.NDArray[np.bool_] = np.abs(new - old) > allowed

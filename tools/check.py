@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnn2snn_ir.api import pipeline_for
+from cnn2snn_ir.api import import_any, pipeline_for
 from cnn2snn_ir.diagnostics import CompileError, Diagnostic, Diagnostics, Severity
 from cnn2snn_ir.dialects.builtin import Module
-from cnn2snn_ir.frontends import KERAS_SUFFIXES, load_model
-from cnn2snn_ir.passes.legacy_input import is_legacy
+from cnn2snn_ir.frontends import KERAS_SUFFIXES
+from cnn2snn_ir.passes.kinds import Kind, is_legacy, kind_of, not_quantized
 from cnn2snn_ir.passes.legality.survey import Holes, survey, survey_part
 from cnn2snn_ir.passes.legality.tail import host_layers, tail_diagnostics
+from cnn2snn_ir.post_training import no_device
 from cnn2snn_ir.version import __version__
 from cnn2snn_ir.versions import AkidaVersion, get_akida_version
 
@@ -81,13 +82,14 @@ def check(
     device: str | None = None,
     allow_float_tail: bool = False,
     legalize: bool = True,
+    onnx_mode: str = "bounded",
 ) -> Report:
     """Look at the model for each target, by default that of `convert`; the options are those of `convert`."""
     imported = import_all(path)
     verdicts = []
     for target in dict.fromkeys(targets or [default_target(imported.module)]):
         found = Diagnostics(no_device(device))
-        found.extend(judge(imported, target, allow_float_tail, legalize))
+        found.extend(judge(imported, target, allow_float_tail, legalize, onnx_mode))
         verdicts.append(Verdict(target, found))
     host = host_layers(imported.module) if imported.module else ()
     return Report(path.name, tuple(verdicts), tuple(host))
@@ -96,7 +98,7 @@ def check(
 def import_all(path: Path) -> Imported:
     """Import the model, or if it has faults as much of it as can be imported."""
     try:
-        return Imported(load_model(path), Diagnostics())
+        return Imported(import_any(path), Diagnostics())
     except CompileError as error:
         found = Diagnostics(error.diagnostics)
     if path.suffix.lower() not in KERAS_SUFFIXES:
@@ -116,7 +118,9 @@ def default_target(module: Module | None) -> AkidaVersion:
     return AkidaVersion.v1 if module is not None and is_legacy(module) else get_akida_version()
 
 
-def judge(imported: Imported, target: AkidaVersion, allow_float_tail: bool, legalize: bool) -> Iterator[Diagnostic]:
+def judge(
+    imported: Imported, target: AkidaVersion, allow_float_tail: bool, legalize: bool, onnx_mode: str
+) -> Iterator[Diagnostic]:
     """Everything that one target finds."""
     yield from imported.found
     if imported.module is None:
@@ -126,19 +130,15 @@ def judge(imported: Imported, target: AkidaVersion, allow_float_tail: bool, lega
         message = "models quantized by the legacy API run on Akida 1 only"
         yield Diagnostic("TARGET", message, module.sym_name, str(target), "v1")
         return
+    if kind_of(module) is Kind.FLOAT:
+        yield from not_quantized(module).diagnostics
+        return
     yield from tail_diagnostics(module, allow_float_tail)
-    pipeline = pipeline_for(module, target, legalize)
+    pipeline = pipeline_for(module, target, legalize, onnx_mode=onnx_mode)
     if imported.found.errors:
         yield from survey_part(module, pipeline, imported.holes)
     else:
         yield from survey(module, pipeline)
-
-
-def no_device(device: str | None) -> Iterator[Diagnostic]:
-    """A problem if the user names a device."""
-    if device is not None:
-        message = "mapping to a device is not there yet; only the rules of the generation are checked"
-        yield Diagnostic("DEVICE", message, found=device, allowed="no device", help="leave out --device")
 
 
 # ---- text ---------------------------------------------------------------------------------------------------------

@@ -33,6 +33,13 @@ AllowFloatTail = Annotated[
 NoLegalize = Annotated[
     bool, typer.Option("--no-legalize", help="Refuse what the target has no layer for, instead of rewriting it.")
 ]
+OnnxMode = Annotated[
+    str,
+    typer.Option(
+        "--onnx-mode",
+        help="For QDQ, QOperator and QONNX models: bounded fits what the chip cannot do exactly, exact refuses it.",
+    ),
+]
 NoValidate = Annotated[
     bool, typer.Option("--no-validate", help="Do not run the program and the model on a random input to compare them.")
 ]
@@ -57,7 +64,7 @@ def common(
 
 @app.command()
 def convert(
-    model: Annotated[Path, typer.Option("--model", "-m", help="Quantized model: .h5 or .keras.")],
+    model: Annotated[Path, typer.Option("--model", "-m", help="Quantized model: .h5, .keras, .onnx or .c2s.")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Program to write; by default the model's name with .fbz.")
     ] = None,
@@ -79,6 +86,7 @@ def convert(
     allow_float_tail: AllowFloatTail = False,
     no_legalize: NoLegalize = False,
     no_validate: NoValidate = False,
+    onnx_mode: OnnxMode = "bounded",
 ) -> None:
     """Convert a quantized model to an Akida program."""
     from cnn2snn_ir.api import compile_model, program_path
@@ -100,6 +108,7 @@ def convert(
             legalize=not no_legalize,
             validate=not no_validate,
             samples=None if samples is None else read_batch(samples),
+            onnx_mode=onnx_mode,
         )
         write_program(module, path)
     console.remark(context.diagnostics, also=(HOST,))
@@ -171,6 +180,51 @@ def quantize(
         quantized, remarks = quantize(model, first, weights, activations, not no_fold_bn)
         keras_models.save(quantized, path)
     console.remark(remarks)
+    print(f"Model successfully quantized and saved as {path}.")
+
+
+@app.command("quantize-float")
+def quantize_float(
+    model: Annotated[Path, typer.Argument(help="Float model: .onnx, .h5 or .keras.")],
+    samples: Annotated[
+        Path | None,
+        typer.Option("--samples", "-s", help="Typical inputs: .npz with x, or .npy; without them, random ones."),
+    ] = None,
+    scheme: Annotated[
+        str, typer.Option("--scheme", help="Bits of first weights, weights, activations: 8/8/8, 8/4/8, 8/4/4; akida1.")
+    ] = "8/8/8",
+    input_dtype: Annotated[
+        str | None,
+        typer.Option("--input-dtype", help="What the program reads: uint8, int8, float32; by default as the samples."),
+    ] = None,
+    input_shape: Annotated[
+        str | None,
+        typer.Option("--input-shape", help="Shape of a sample where an ONNX file leaves it open: 3,224,224."),
+    ] = None,
+    no_equalize: Annotated[
+        bool, typer.Option("--no-equalize", help="Leave the ranges of channels as they are.")
+    ] = False,
+    power_of_two: Annotated[
+        bool, typer.Option("--power-of-two", help="Only steps that are powers of two between integers.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Model to write (.c2s); by default named after the scheme."),
+    ] = None,
+) -> None:
+    """Quantize a float model, and show what it cost, layer by layer."""
+    from cnn2snn_ir.tools import quantize_float as tool
+
+    path = output or tool.quantized_path(model, scheme)
+    shape = tool.shape_of(input_shape)
+    with console.progress(f"quantizing {model.name}"):
+        module, context, errors = tool.quantize(
+            model, samples, scheme, input_dtype, shape, not no_equalize, power_of_two
+        )
+        tool.save(module, path)
+    console.remark(context.diagnostics)
+    assert context.samples is not None
+    print(tool.render(errors, len(context.samples)))
     print(f"Model successfully quantized and saved as {path}.")
 
 
@@ -278,7 +332,7 @@ def summary(program: Annotated[Path, typer.Argument(help="Program file (.fbz).")
 
 @app.command()
 def check(
-    model: Annotated[Path, typer.Argument(help="Quantized model: .h5 or .keras.")],
+    model: Annotated[Path, typer.Argument(help="Quantized model: .h5, .keras, .onnx or .c2s.")],
     target: Annotated[
         list[AkidaVersion] | None,
         typer.Option("--target", help="Akida generation, any number of times; by default as in convert."),
@@ -287,12 +341,13 @@ def check(
     json: AsJson = False,
     allow_float_tail: AllowFloatTail = False,
     no_legalize: NoLegalize = False,
+    onnx_mode: OnnxMode = "bounded",
 ) -> None:
     """List every problem that a model has with a target; exit code 0 if it can be converted, 1 if not."""
     from cnn2snn_ir.tools.check import check, render, to_json
 
     with console.progress(f"checking {model.name}"):
-        report = check(model, target or (), device, allow_float_tail, legalize=not no_legalize)
+        report = check(model, target or (), device, allow_float_tail, not no_legalize, onnx_mode)
     print(to_json(report) if json else render(report))
     raise typer.Exit(0 if report.convertible else 1)
 

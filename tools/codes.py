@@ -84,12 +84,15 @@ FILES = {
 }
 
 MODELS = {
-    "KERAS-FLOAT": Meaning("the model is not quantized", "quantize it with quantizeml first"),
+    "KERAS-FLOAT": Meaning("the model is not quantized", "quantize it: cnn2snn quantize-float"),
+    "KERAS-QUANTIZED": Meaning("the model is quantized, and a float model is needed", "convert it as it is"),
+    "KERAS-SHARED": Meaning("the model calls one layer more than once", "give every call a layer of its own"),
     "KERAS-MIXED": Meaning(
         "the model has layers of QuantizeML and of the legacy API", "quantize the whole float model with QuantizeML"
     ),
     "KERAS-BRANCH": Meaning(
-        "a legacy model is one straight line of layers, and this layer is not in it", "quantize it with QuantizeML"
+        "a layer does not read as many values as it takes; legacy models are one straight line of layers",
+        "quantize a model with branches as a float model, or with QuantizeML",
     ),
     "KERAS-LAYER": Meaning("a layer, or one of its settings, is not supported", "see docs/supported_ops.md"),
     "KERAS-FLOAT-LAYER": Meaning(
@@ -165,6 +168,9 @@ QUANTIZEML = {
 }
 
 QUANTIZATION = {
+    "CALIBRATE-RANDOM": Meaning(
+        "the ranges of values were observed on random inputs (a warning)", "give typical inputs with --samples"
+    ),
     "QUANT-LIBRARY": Meaning("the quantization API needs TensorFlow and Keras 3", "pip install 'cnn2snn-ir[keras]'"),
     "QUANT-BITS": Meaning("weights or activations cannot have so many bits", "take a number that is allowed"),
     "QUANT-ARGUMENT": Meaning("a layer has an argument that it must not have", "leave the argument out"),

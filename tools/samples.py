@@ -66,7 +66,10 @@ def read_arrays(path: Path) -> dict[str, Array]:
 
 def check_streams(path: Path, samples: Array, module: Module) -> None:
     """A model that remembers needs to know which samples follow each other; it does not guess."""
+    from cnn2snn_ir.reference.interpreter import channels_first
+
     shape = module.inputs[0].shape
+    channels_last = "channels are last here: save x.transpose(0, 1, 3, 4, 2)"
     if samples.ndim != 2 + len(shape) or samples.shape[2:] != shape:
         raise fail(
             "SAMPLES-STREAMS",
@@ -74,7 +77,9 @@ def check_streams(path: Path, samples: Array, module: Module) -> None:
             where=str(path),
             found=f"an array of shape {samples.shape}",
             allowed=f"(steps, streams, {', '.join(map(str, shape))})",
-            help="for N samples that follow each other, save x[:, None]; for N that do not, x[None]",
+            help=channels_last
+            if samples.ndim == 5 and channels_first(samples, shape)
+            else "for N samples that follow each other, save x[:, None]; for N that do not, x[None]",
         )
 
 

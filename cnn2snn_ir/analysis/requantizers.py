@@ -3,7 +3,7 @@
 A layer of Akida 2 gives `floor((P + bias) · mantissa · 2^shift + 1/2)`, saturated; with a mantissa of 8 bits and a bias
 that is a signed byte times a power of two.  A model wants level k of each channel at potentials P >= t_k, which is any
 step function that never decreases (`qnn.rescale`).  Of all potentials only those that can occur count, so whether a
-layer is exact is a question of integers: it is where every wanted boundary and the layer's own enclose the same of them.
+layer is exact is a question of integers: it is if no potential lies between a wanted boundary and the layer's own.
 """
 
 from __future__ import annotations
@@ -67,11 +67,11 @@ def wanted_boundaries(function: Callable[[Ints], Ints], levels: Ints, lo: Ints, 
     """
     shape = (len(levels), len(lo))
     below, above = np.broadcast_to(lo - 1, shape).copy(), np.broadcast_to(hi + 1, shape).copy()
-    while (above - below > 1).any():
+    while (open_ := above - below > 1).any():
         middle = (below + above) // 2
         reaches = function(middle) >= levels[:, None]
-        above = np.where(reaches, middle, above)
-        below = np.where(reaches, below, middle)
+        above = np.where(open_ & reaches, middle, above)
+        below = np.where(open_ & ~reaches, middle, below)
     return np.ascontiguousarray(above.T)
 
 

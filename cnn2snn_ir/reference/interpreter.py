@@ -81,6 +81,11 @@ def run_all(
     return results
 
 
+def channels_first(samples: Array, shape: tuple[int, ...]) -> bool:
+    """True if the last dimensions of samples are those of maps with their channels in front."""
+    return len(shape) == 3 and samples.shape[-3:] == (shape[2], *shape[:2])
+
+
 def checked_input(op: builtin.Input, array: Array) -> Array:
     """The input in its carrier type; raises `CompileError` if shape or values do not fit."""
     if array.shape[1:] != op.shape:
@@ -90,6 +95,9 @@ def checked_input(op: builtin.Input, array: Array) -> Array:
             where=op.result.name or "input",
             found=str(tuple(array.shape)),
             allowed=f"(batch, {', '.join(map(str, op.shape))})",
+            help="channels are last here: give samples.transpose(0, 2, 3, 1)"
+            if channels_first(array, op.shape)
+            else "",
         )
     if not op.element.is_float and (array.dtype.kind not in "iu" or not op.element.contains(array)):
         raise fail(

@@ -39,6 +39,8 @@ class LayerRecord:
     inbound: tuple[str, ...]
     index: int
     weights: Weights = field(default_factory=dict)
+    calls: int = 1
+    """How often the model calls the layer; `inbound` lists what all of its calls read."""
 
 
 class Archive(NamedTuple):
@@ -50,6 +52,8 @@ class Archive(NamedTuple):
     layers: tuple[LayerRecord, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    keras_version: str = ""
+    """Of the Keras that wrote the file, if it says so."""
 
 
 def read_archive(path: Path) -> Archive:
@@ -58,10 +62,10 @@ def read_archive(path: Path) -> Archive:
     digest = hashlib.sha256(data).hexdigest()
     try:
         if data.startswith(b"PK"):
-            config, weights = read_zip(path, data)
+            config, weights, version = read_zip(path, data)
         else:
-            config, weights = read_hdf5(path)
-        return assemble(path, digest, config, weights)
+            config, weights, version = read_hdf5(path)
+        return assemble(path, digest, config, weights)._replace(keras_version=version)
     except CompileError:
         raise
     except (
@@ -109,8 +113,8 @@ def damaged(path: Path, reason: str) -> CompileError:
 # ---- .h5 ------------------------------------------------------------------------------------------------------
 
 
-def read_hdf5(path: Path) -> tuple[dict[str, Any], dict[str, Weights]]:
-    """Configuration and weights of a legacy HDF5 file."""
+def read_hdf5(path: Path) -> tuple[dict[str, Any], dict[str, Weights], str]:
+    """Configuration, weights and Keras version of a legacy HDF5 file."""
     try:
         file = h5py.File(path, "r")
     except OSError as error:
@@ -124,6 +128,7 @@ def read_hdf5(path: Path) -> tuple[dict[str, Any], dict[str, Weights]]:
                 help="save the whole model with model.save(), not only its weights",
             )
         config = json.loads(text(file.attrs["model_config"]))
+        version = text(file.attrs.get("keras_version", ""))
         group = member(file.id, "model_weights", path)
         weights = {
             name: {
@@ -133,7 +138,7 @@ def read_hdf5(path: Path) -> tuple[dict[str, Any], dict[str, Weights]]:
             for name in names(h5py.Group(group).attrs, "layer_names")
             for layer in [member(group, name, path)]
         }
-    return config, weights
+    return config, weights, version
 
 
 def text(value: Any) -> str:
@@ -199,10 +204,14 @@ def short_name(layer: str, variable: str) -> str:
 
 VARIABLES = {
     "Conv2D": ("kernel", "bias"),
+    "Conv2DTranspose": ("kernel", "bias"),
     "DepthwiseConv2D": ("depthwise_kernel", "bias"),
+    "DepthwiseConv2DTranspose": ("depthwise_kernel", "bias"),
     "SeparableConv2D": ("depthwise_kernel", "pointwise_kernel", "bias"),
     "BatchNormalization": ("gamma", "beta", "moving_mean", "moving_variance"),
     "Dense": ("kernel", "bias"),
+    "Normalization": ("mean", "variance"),
+    "PReLU": ("alpha",),
     "InputQuantizer": ("range_min", "range_max"),
 }
 """The order of each layer's own variables, by class without `Quantized`; archives store them by index."""
@@ -214,8 +223,8 @@ OUTPUT_QUANTIZER = ("range_max", "rescaling_rate")
 """The order of an output quantizer's variables."""
 
 
-def read_zip(path: Path, data: bytes) -> tuple[dict[str, Any], dict[str, Weights]]:
-    """Configuration and weights of a `.keras` archive."""
+def read_zip(path: Path, data: bytes) -> tuple[dict[str, Any], dict[str, Weights], str]:
+    """Configuration, weights and Keras version of a `.keras` archive."""
     import zipfile  # most models are .h5 files
 
     try:
@@ -224,6 +233,7 @@ def read_zip(path: Path, data: bytes) -> tuple[dict[str, Any], dict[str, Weights
                 if entry.file_size > MAX_WEIGHT_BYTES:
                     raise damaged(path, f"{entry.filename} declares {entry.file_size} bytes")
             config = json.loads(archive.read("config.json"))
+            told = json.loads(archive.read("metadata.json")) if "metadata.json" in archive.namelist() else {}
             stored = archive.read("model.weights.h5")
     except (zipfile.BadZipFile, KeyError, EOFError) as error:
         raise damaged(path, str(error)) from None
@@ -233,7 +243,7 @@ def read_zip(path: Path, data: bytes) -> tuple[dict[str, Any], dict[str, Weights
             str(record["config"]["name"]): dict(archive_variables(file.id, place, record, path))
             for record, place in zip(records, archive_places(records), strict=True)
         }
-    return config, weights
+    return config, weights, str(told.get("keras_version", ""))
 
 
 def archive_places(records: list[dict[str, Any]]) -> Iterator[str]:
@@ -282,6 +292,8 @@ def class_of(record: dict[str, Any]) -> str:
 def assemble(path: Path, digest: str, model: dict[str, Any], weights: dict[str, Weights]) -> Archive:
     """Join configuration and weights."""
     config = model["config"]
+    if isinstance(config, list):  # a Sequential model of Keras before 2.2.3
+        config = {"layers": config}
     records = [r for r in config["layers"] if isinstance(r, dict)]
     sequential = model["class_name"] == "Sequential"
     if sequential:
@@ -289,12 +301,11 @@ def assemble(path: Path, digest: str, model: dict[str, Any], weights: dict[str, 
     layers: list[LayerRecord] = []
     for index, record in enumerate(records):
         name = str(record["config"]["name"])
-        if sequential:
-            inbound = tuple(layer.name for layer in layers[-1:])
-        else:
-            inbound = tuple(inbound_names(record.get("inbound_nodes", [])))
+        nodes = record.get("inbound_nodes", [])
+        inbound = tuple(layer.name for layer in layers[-1:]) if sequential else tuple(inbound_names(nodes))
+        calls = 1 if sequential else max(len(nodes), 1)
         layers.append(
-            LayerRecord(class_of(record), name, record["config"], inbound, index, weights.get(name, {})),
+            LayerRecord(class_of(record), name, record["config"], inbound, index, weights.get(name, {}), calls),
         )
     if sequential:
         inputs, outputs = end_names([[layers[0].name]]), end_names([[layers[-1].name]])

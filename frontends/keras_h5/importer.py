@@ -80,7 +80,7 @@ def check_is_quantized(archive: Archive) -> None:
             "the model is not quantized",
             where=str(archive.path),
             found=f"{len(archive.layers)} float layers, such as {described(archive.layers[-1])}",
-            help="quantize it first: quantizeml quantize -m MODEL.h5 -w 8 -a 8",
+            help="quantize it first: cnn2snn quantize-float -m MODEL.h5",
         )
 
 
@@ -162,6 +162,7 @@ class Importer:
             self.layer = record
             if any(name in self.broken for name in record.inbound):
                 self.broken.add(record.name)  # its own fault, if any, cannot be told from its input's
+                self.skip(record)
                 continue
             try:
                 with np.errstate(divide="raise", over="raise", invalid="raise"):  # never carry an infinity or a NaN on
@@ -173,6 +174,9 @@ class Importer:
                 self.reject(record, Diagnostic("KERAS-CONFIG", "its configuration cannot be read", found=reason[:200]))
         self.found.raise_errors(f"{self.archive.path}: cannot import the model")
         return self.finish()
+
+    def skip(self, record: LayerRecord) -> None:
+        """What can be said of a layer behind a broken one."""
 
     def reject(self, record: LayerRecord, diagnostic: Diagnostic) -> None:
         self.broken.add(record.name)

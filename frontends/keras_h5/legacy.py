@@ -15,6 +15,7 @@ import numpy as np
 
 from cnn2snn_ir.dialects import builtin, nn
 from cnn2snn_ir.dialects.geometry import Padding
+from cnn2snn_ir.frontends.keras_h5.activations import apply
 from cnn2snn_ir.frontends.keras_h5.archive import LayerRecord
 from cnn2snn_ir.frontends.keras_h5.importer import (
     TAIL,
@@ -28,7 +29,6 @@ from cnn2snn_ir.frontends.keras_h5.importer import (
 from cnn2snn_ir.frontends.keras_h5.legacy_quantizers import quantize_kernel
 from cnn2snn_ir.frontends.keras_h5.quantizers import F
 from cnn2snn_ir.frontends.keras_h5.steps import pair, require, weight, window_strides
-from cnn2snn_ir.frontends.keras_h5.tail import apply
 from cnn2snn_ir.ir import F32, Tensor, Value, si
 
 LEGACY: dict[str, TailImporter] = {}
@@ -128,7 +128,7 @@ def bias(imp: Importer, record: LayerRecord) -> Tensor | None:
 
 def activated(imp: Importer, record: LayerRecord, x: Value) -> Value:
     """The activation that float layers can have built in."""
-    return apply(imp, str(record.config.get("activation") or "linear"), x)
+    return apply(imp, record.config.get("activation"), x)
 
 
 @registered(LEGACY, "QuantizedConv2D", "Conv2D")

@@ -5,31 +5,16 @@ from __future__ import annotations
 import math
 
 from cnn2snn_ir.dialects import nn
-from cnn2snn_ir.dialects.nn import Function
+from cnn2snn_ir.frontends.keras_h5.activations import apply
 from cnn2snn_ir.frontends.keras_h5.archive import LayerRecord
-from cnn2snn_ir.frontends.keras_h5.importer import TAIL, Importer, UnsupportedLayerError, registered
+from cnn2snn_ir.frontends.keras_h5.importer import TAIL, Importer, registered
 from cnn2snn_ir.frontends.keras_h5.steps import require, weight
 from cnn2snn_ir.ir import F32, Value
-
-BOUNDS = {"relu": None, "relu6": 6.0}
-"""Rectifiers by their Keras names, and their upper bounds."""
 
 
 @registered(TAIL, "Activation")
 def activation(imp: Importer, record: LayerRecord, x: Value) -> Value:
-    return apply(imp, str(record.config["activation"]), x)
-
-
-def apply(imp: Importer, function: str, x: Value) -> Value:
-    """An activation by its Keras name."""
-    if function == "softmax":
-        return imp.emit(nn.Softmax(x, x.type.rank - 1))
-    if function in BOUNDS:
-        return imp.emit(nn.ReLU(x, BOUNDS[function]))
-    if function not in list(Function):
-        allowed = ", ".join(["softmax", *BOUNDS, *Function])
-        raise UnsupportedLayerError(f"the host does not compute {function}", allowed=allowed, code="KERAS-FLOAT-LAYER")
-    return x if function == Function.LINEAR else imp.emit(nn.Activation(x, Function(function)))
+    return apply(imp, record.config["activation"], x)
 
 
 @registered(TAIL, "Softmax")
@@ -49,7 +34,7 @@ def relu(imp: Importer, record: LayerRecord, x: Value) -> Value:
 def dense(imp: Importer, record: LayerRecord, x: Value) -> Value:
     bias = imp.constant(weight(record, "bias"), F32, "bias") if record.config.get("use_bias", True) else None
     value = imp.emit(nn.Dense(x, imp.constant(weight(record, "kernel"), F32, "kernel"), bias))
-    return apply(imp, str(record.config.get("activation", "linear")), value)
+    return apply(imp, record.config.get("activation"), value)
 
 
 @registered(TAIL, "Flatten")

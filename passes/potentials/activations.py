@@ -44,9 +44,10 @@ def global_average_pool(folder: Folder, op: nn.GlobalAveragePool, source: Potent
 @folds(nn.ReLU)
 def relu(folder: Folder, op: nn.ReLU, source: Potentials) -> Potentials:
     """What quantizes the rectified sums rectifies them too; if they have other readers they are rectified here."""
-    high = None if op.max_value is None else Fraction(op.max_value)
+    bounds = [Fraction(op.max_value)] if op.max_value is not None else []
+    high = min([*bounds, *([source.high] if source.high is not None else [])], default=None)
     held = replace(source, low=Fraction(0), high=high)
-    if op.x.has_one_use and op.result.has_one_use and not source.rectified:
+    if op.x.has_one_use and op.result.has_one_use:
         folder.rewriter.replace_with(op, source.value)
         return held
     settled = folder.settled(held, op)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,6 +98,34 @@ def compare_outputs(report: Report, ours: Array, theirs: Array | None) -> None:
     if theirs is not None and not report.output.problem:
         decisions = (array.reshape(len(array), -1).argmax(axis=1) for array in (ours, theirs))
         report.agreeing += int(np.count_nonzero(np.equal(*decisions)))
+
+
+def quantization_errors(original: Module, module: Module, x: Array) -> list[Fidelity]:
+    """Each value that a quantized module and its float original call by one name, and the output behind them."""
+    shared = {op.results[0].name for op in original.body if op.results and op.results[0].name}
+    names = [op.results[0].name or "" for op in module.body if op.results and is_real(op)]
+    rows = [Fidelity(name, name) for name in names if name in shared]
+    output = Fidelity("output", "output")
+    size = min(chunk_size(module), chunk_size(original))
+    for start in range(0, len(x), size):
+        part = x[start : start + size]
+        floats: dict[str, Array] = {}
+        outputs = interpret(original, part.astype(np.float32), named(floats))
+        reals, found = run_real(module, part)
+        for row in rows:
+            row.update(reals[row.layer], floats[row.layer])
+        output.update(found, outputs[0])
+    return [*(row for row in rows if not row.problem), output]
+
+
+def named(values: dict[str, Array]) -> Callable[[Op, Array], None]:
+    """An observer that keeps the values with names."""
+
+    def observe(op: Op, array: Array) -> None:
+        if op.results[0].name is not None:
+            values[op.results[0].name] = array
+
+    return observe
 
 
 def run_real(module: Module, x: Array) -> tuple[dict[str, Array], Array]:

@@ -55,6 +55,20 @@ class Recorded:
         return [name for name in self.layers if name in values and not self.equals(name, values[name])]
 
 
+class RecordedOnnx(Recorded):
+    """One recorded ONNX model of QuantizeML: `model.onnx`, and the integers of its tensors, maps as NHWC."""
+
+    @property
+    def layers(self) -> list[str]:
+        """The tensors of QuantizeML's operators, in order."""
+        return list(dict.fromkeys(k.rpartition("|")[0] for k in self.data if k.endswith(("|v", "|sha256"))))
+
+
+def recorded_onnx(folder: Path = FIXTURES / "onnx") -> list[RecordedOnnx]:
+    """All recorded ONNX models of a folder."""
+    return [RecordedOnnx(p.with_suffix(".onnx"), p) for p in sorted(folder.glob("*.npz"))]
+
+
 def recorded_models(folder: str = "quantizeml") -> list[Recorded]:
     """All recorded models of the fixtures."""
     paths = sorted((FIXTURES / folder).glob("*.npz"))

@@ -2,9 +2,9 @@
 
 usage: python compare.py DIR [v1]
 
-DIR holds NAME.h5 and NAME.npz, as `make_models.py` writes them.  Runs in the project's own environment.  Prints a
-line a model; the exit code is 1 if any integer differs that should not.  With `v1` programs are made for Akida 1, and
-each of their layers may differ by what it says.
+DIR holds NAME.h5 and NAME.npz, as `make_models.py` writes them, or NAME.onnx and NAME.npz of `make_onnx.py`.  Runs in
+the project's own environment.  Prints a line a model; the exit code is 1 if any integer differs that should not.  With
+`v1` programs are made for Akida 1, and each of their layers may differ by what it says.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from generators.recorded import Recorded
+from generators.recorded import Recorded, RecordedOnnx
 
 from cnn2snn_ir.api import compile_model
 from cnn2snn_ir.diagnostics import CompileError
@@ -57,11 +57,17 @@ def compare_neurons(recorded: Recorded) -> tuple[list[str], list[str]]:
     return [f"qnn {seen}", "program as stated"], [*wrong, *beyond_statement(program, values, recorded.data["x"])]
 
 
+def recording(record: Path) -> Recorded:
+    """A record with its model beside it."""
+    model = record.with_suffix(".onnx")
+    return RecordedOnnx(model, record) if model.exists() else Recorded(record.with_suffix(".h5"), record)
+
+
 def main(folder: Path, target: str = "v2") -> int:
     """Compare all; returns the exit code."""
     failed = 0
     for record in sorted(folder.glob("*.npz")):
-        recorded = Recorded(record.with_suffix(".h5"), record)
+        recorded = recording(record)
         said, wrong = compare_neurons(recorded) if target == "v1" else compare(recorded)
         excused = record.stem.startswith(EXPECTED_TO_DIFFER)
         failed += bool(wrong) and not excused

@@ -21,7 +21,7 @@ LAYERS = {
 }
 """Imports point from a higher number to a lower one; the runtime reads programs."""
 
-PUBLIC_FACE = {"cnn2snn_ir/__init__.py", "cnn2snn_ir/__main__.py", "cnn2snn_ir/api.py"}
+PUBLIC_FACE = {"cnn2snn_ir/__init__.py", "cnn2snn_ir/__main__.py", "cnn2snn_ir/api.py", "cnn2snn_ir/post_training.py"}
 """Files that stand above all layers: they hand out what the layers make."""
 
 

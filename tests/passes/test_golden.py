@@ -33,11 +33,13 @@ from cnn2snn_ir.passes.instruments import CheckChanged, PassFaultError, Validate
 from cnn2snn_ir.passes.legacy_pipeline import legacy_to_qnn
 from cnn2snn_ir.passes.manager import PassManager
 from cnn2snn_ir.passes.pipeline import parse_pipeline
+from cnn2snn_ir.passes.prepare_pipeline import prepare_nn
 from cnn2snn_ir.passes.registry import PASSES
 from cnn2snn_ir.text import parse_module, print_module
 
 FOLDER = Path(__file__).parent / "golden"
 LEGACY = [item for item in legacy_to_qnn().items if isinstance(item, RewritePass)]
+PREPARE = [item for item in prepare_nn().items if isinstance(item, RewritePass)]
 FILES = {path.stem: path for path in sorted(FOLDER.glob("*.test"))}
 SECTIONS = ("out", "why_not", "diagnostics", "error")
 HEADER = re.compile(r"^\[(case .+|" + "|".join(SECTIONS) + r")\]\n", re.MULTILINE)
@@ -134,7 +136,7 @@ def test_every_rule_and_every_kind_of_block_is_seen():
     expected |= {f"materialize-alignment: {materialize_alignment.identity_layer.name}", "fold-thresholds: fold-chain"}
     expected |= {"sink-biases: bias-behind-max", "sink-biases: bias-behind-sum"}
     expected |= {f"fuse-blocks: {kind}" for kind in BlockKind}
-    expected |= {f"{p.name}: {rule.name}" for p in (*LEGALIZATIONS, *LEGACY) for rule in p.rules()}
+    expected |= {f"{p.name}: {rule.name}" for p in (*LEGALIZATIONS, *LEGACY, *PREPARE) for rule in p.rules()}
     assert expected - set(done) == set()
 
 

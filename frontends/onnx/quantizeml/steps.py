@@ -12,9 +12,9 @@ import numpy as np
 
 from cnn2snn_ir.dialects import qnn
 from cnn2snn_ir.dialects.geometry import Padding
-from cnn2snn_ir.frontends.onnx.borders import padding_of
 from cnn2snn_ir.frontends.onnx.quantizeml.call import Call, Ints
 from cnn2snn_ir.frontends.onnx.quantizeml.importer import Importer
+from cnn2snn_ir.frontends.onnx.standard.borders import Line
 from cnn2snn_ir.frontends.onnx.tensors import Array
 from cnn2snn_ir.ir import ElementType, Tensor, Value, si, ui
 
@@ -28,6 +28,9 @@ OUTPUT, INDEX = si(8), si(11)
 """What a layer gives, and what a table is looked up with."""
 
 TABLE_ENTRIES = 2048
+
+RULES = (Padding.SAME, Padding.SAME_UPPER, Padding.VALID)
+"""In the order of preference: where none adds a border, `same` is what the chip has."""
 
 
 def bounded(imp: Importer, call: Call, value: Value, bound: int, element: ElementType = ACCUMULATOR) -> Value:
@@ -108,8 +111,8 @@ def padding(
     call: Call, sizes: tuple[int, int], kernel: tuple[int, int], strides: tuple[int, int], pads: tuple[int, ...]
 ) -> Padding:
     """The border rule of pads (top, left, bottom, right); raises `CompileError` if there is none."""
-    top, left, bottom, right = pads
-    rule = padding_of(sizes, kernel, strides, (top, left, bottom, right))
+    lines = [Line(sizes[i], kernel[i], strides[i], 1, pads[i], pads[i + 2]) for i in (0, 1)]
+    rule = next((rule for rule in RULES if all(line.obeys(rule) for line in lines)), None)
     if rule is None:
         raise call.fault(
             "no border rule pads like this",
