@@ -196,8 +196,16 @@ def read_dataset(dataset: Any, path: Path) -> npt.NDArray[np.float32]:
 
 
 def short_name(layer: str, variable: str) -> str:
-    """`conv/kernel:0` of layer `conv` ▶ `kernel`; Keras 3 says `model/conv/kernel`, or only `kernel`."""
-    return f"/{variable.removesuffix(':0')}".rpartition(f"/{layer}/")[2].removeprefix("/")
+    """`conv/kernel:0` of layer `conv` ▶ `kernel`; Keras 3 says `model/conv/kernel`, or only `kernel`.
+
+    A model that was read from a file before it was saved may say `conv_1/kernel:0`.
+    """
+    path = variable.removesuffix(":0")
+    first, _, rest = path.partition("/")
+    number = first.removeprefix(f"{layer}_")
+    if rest and number != first and number.isdigit():
+        return rest
+    return f"/{path}".rpartition(f"/{layer}/")[2].removeprefix("/")
 
 
 # ---- .keras ---------------------------------------------------------------------------------------------------
