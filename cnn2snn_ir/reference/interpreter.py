@@ -95,7 +95,9 @@ def checked_input(op: builtin.Input, array: Array) -> Array:
             where=op.result.name or "input",
             found=str(tuple(array.shape)),
             allowed=f"(batch, {', '.join(map(str, op.shape))})",
-            help="channels are last here: give samples.transpose(0, 2, 3, 1)" if channels_first(array, op.shape) else "",
+            help="channels are last here: give samples.transpose(0, 2, 3, 1)"
+            if channels_first(array, op.shape)
+            else "",
         )
     if not op.element.is_float and (array.dtype.kind not in "iu" or not op.element.contains(array)):
         raise fail(

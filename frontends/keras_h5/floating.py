@@ -40,9 +40,7 @@ INSTEAD = {
     "Lambda": "use layers of Keras: code in a file is not run",
     "TFOpLambda": "use layers of Keras instead of TensorFlow's functions",
     "Cropping2D": "crop the samples, or let the convolution in front pad less",
-    "Functional": "build the model of its layers, and not of other models",
-    "Sequential": "build the model of its layers, and not of other models",
-    "Model": "build the model of its layers, and not of other models",
+    "Functional": "only models with one input and one output can be layers",
     "Conv1D": "use Conv2D on maps of one row",
     "ThresholdedReLU": "use ReLU",
 }
@@ -117,8 +115,8 @@ class FloatImporter(Importer):
     def importer(self, record: LayerRecord) -> TailImporter:
         """The function for a layer's class; raises `UnsupportedLayerError` if there is none."""
         if record.class_name not in FLOAT:
-            allowed, help = ", ".join(supported_classes()), INSTEAD.get(record.class_name, "")
-            raise UnsupportedLayerError(f"{record.class_name} is not supported", allowed=allowed, help=help)
+            message, instead = f"{record.class_name} is not supported", INSTEAD.get(record.class_name, "")
+            raise UnsupportedLayerError(message, allowed=", ".join(supported_classes()), help=instead)
         return FLOAT[record.class_name]
 
     def skip(self, record: LayerRecord) -> None:
