@@ -140,6 +140,8 @@ def compile_model(
         raise  # a bug of the compiler
     except CompileError as error:
         raise every_problem(import_any(model), pipeline, Diagnostics(error.diagnostics)) from None
+    left = Diagnostics(tail_diagnostics(module, allow_float_tail))  # what could not become integers, too
+    left.raise_errors(f"{module.sym_name}: cannot convert the model")
     if trial is not None:
         trial.check(module, PIPELINES[version])
     module.annotations["pipeline"] = str(pipeline)

@@ -44,8 +44,15 @@ class Contract(NamedTuple):
     """Each op's `OFF_BY`, one number a channel, bounds what its result moves by when its operands do not move."""
     relative: float = 0
     """Of reals, as a part of the largest magnitude in the tensor."""
+    ties: bool = False
+    """A real next to the boundary of two integers may become either: one step, in few elements; ops are seen apart."""
     lossy: bool = False
     """Nothing is promised: the pass is there to approximate, and what it costs is measured."""
+
+    @property
+    def by_op(self) -> bool:
+        """True if each op is held to the contract on what it read before, so that what one may do is no other's."""
+        return self.stated or self.ties
 
     def __str__(self) -> str:
         if self.lossy:
@@ -54,6 +61,7 @@ class Contract(NamedTuple):
             return "as stated"
         parts = [f"max-lsb({self.max_lsb:g})"] if self.max_lsb else []
         parts += [f"relative({self.relative:g})"] if self.relative else []
+        parts += ["ties"] if self.ties else []
         return ", ".join(parts) or "exact"
 
 

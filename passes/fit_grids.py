@@ -13,6 +13,9 @@ nothing that the model can represent is clipped.
 * Any other zero point, or more bits, lose what the remark says; the end of the model's range that is nearer to 0 does
   not clip any more.
 
+Weights of more than 8 bits, as zero points make them, are rounded to 8, with one scale a filter.  A quantizer at the
+model's end, which no layer reads, stays as it is: the host applies it.
+
 In `exact` mode whatever is not exact is an error; in `bounded` mode a remark says how far results can move.
 
 Preconditions: `simplify-quantizers`.  Contract: lossy, by what the remarks say.
@@ -21,19 +24,20 @@ Preconditions: `simplify-quantizers`.  Contract: lossy, by what the remarks say.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from cnn2snn_ir.diagnostics import Diagnostic, Diagnostics, Severity
 from cnn2snn_ir.dialects import builtin, nn
 from cnn2snn_ir.dialects.levels import Level
-from cnn2snn_ir.ir import F32, Op, Tensor, si
+from cnn2snn_ir.ir import F32, F64, Op, Tensor, si
 from cnn2snn_ir.ir.rewrite import Rewriter
 from cnn2snn_ir.passes.base import LOSSY, Pass, PassContext, option
 from cnn2snn_ir.passes.fit_requantizers import Mode
 from cnn2snn_ir.passes.legality.rule import named
 from cnn2snn_ir.passes.quantization.grids import joint_steps
-from cnn2snn_ir.passes.quantization.groups import never_negative
+from cnn2snn_ir.passes.quantization.groups import Weighted, feeds_layer, never_negative
 
 BYTE = si(8)
 
@@ -52,7 +56,10 @@ class FitGrids(Pass):
     def run(self, op: Op, context: PassContext) -> bool:
         assert isinstance(op, builtin.Module)
         found = Diagnostics()
-        quantizers = [q for q in op.body if isinstance(q, nn.FakeQuantize) and not reads_input(q)]
+        quantizers = [
+            q for q in op.body if isinstance(q, nn.FakeQuantize) and not reads_input(q) and feeds_layer(q.result)
+        ]
+        wide = [q for q in op.body if isinstance(q, Weighted) and narrow_weights(q, self.mode, found)]
         before = {q: step_of(q) for q in quantizers}
         moved = [q for q in quantizers if recentre(q, Rewriter())]
         fitted = joint_steps(op, {q.result: step_of(q) for q in quantizers if q.scale.array.ndim == 0})
@@ -66,7 +73,7 @@ class FitGrids(Pass):
                 found.add(coarser(quantizer, before[quantizer], self.mode))
         context.diagnostics.extend(found)
         found.raise_errors(f"{op.sym_name}: its grids are not those of the chip")
-        return bool(moved) or any(step_of(q) != before[q] for q in quantizers)
+        return bool(moved or wide) or any(step_of(q) != before[q] for q in quantizers)
 
 
 def reads_input(op: nn.FakeQuantize) -> bool:
@@ -82,6 +89,36 @@ def step_of(op: nn.FakeQuantize) -> float:
 def set_step(op: nn.FakeQuantize, step: float) -> None:
     """Another distance."""
     op.scale = Tensor.of(np.float32(step), F32, op.scale.name)
+
+
+def narrow_weights(op: Any, mode: Mode, found: Diagnostics) -> bool:
+    """Give weights of more than 8 bits a type of 8, rounded where they do not fit; True if anything changed."""
+    if op.weight_scale is None or op.weights.type.element.bits <= BYTE.bits:
+        return False
+    integers, name = op.weights.int64, op.weights.name
+    if not BYTE.contains(integers):
+        largest = np.abs(integers).reshape(-1, integers.shape[-1]).max(axis=0)
+        factor = np.minimum(BYTE.hi / np.maximum(largest, 1), 1.0)
+        integers = np.rint(integers * factor).astype(np.int64)
+        scale = op.weight_scale.array.astype(np.float64) * factor
+        op.weight_scale = Tensor.of(scale, F64, op.weight_scale.name)
+        found.add(rounded(op, largest.max(), mode))
+    op.weights = Tensor.of(integers, BYTE, name)
+    return True
+
+
+def rounded(op: Op, largest: int, mode: Mode) -> Diagnostic:
+    """Weights that lost precision."""
+    exact = mode is Mode.EXACT
+    return Diagnostic(
+        "AK2-WEIGHT-01",
+        "its weights have more than 8 bits with their zero point taken off, and are rounded to 8",
+        named(op),
+        found=f"weights of up to {largest} become {BYTE.hi}; each moves by up to {largest / BYTE.hi / 2:.3g}",
+        allowed="-128 to 127",
+        help="convert in the mode bounded, or quantize weights symmetrically" if exact else "",
+        severity=Severity.ERROR if exact else Severity.REMARK,
+    )
 
 
 def recentre(op: nn.FakeQuantize, rewriter: Rewriter) -> bool:

@@ -20,7 +20,7 @@ the rest.
 
 Preconditions: the program reads integers (`apply-input-scaling`), and weights are quantized; batch normalization is
 folded.  What does not meet them stays in `nn`, for the host.  Contract: levels are exact, potentials the nearest
-integers: max-lsb(0.5), relative(1e-06).
+integers: max-lsb(0.5), relative(1e-06); but for ties that float64 decided otherwise.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class FoldQuantizedActivations(Pass):
     """Turn layers of quantized weights and activations into integer sums and thresholds."""
 
     name = "fold-quantized-activations"
-    contract = Contract(max_lsb=0.5, relative=1e-6)
+    contract = Contract(max_lsb=0.5, relative=1e-6, ties=True)
     requires = Level.NN
     ensures = Level.QNN
 

@@ -199,22 +199,32 @@ def only_user(value: Value, stage: Stage, rewriter: Rewriter) -> Op | None:
 
 
 def kind_of(main: Op, pattern: Pattern, ops: list[Op]) -> BlockKind:
-    """The hardware layer: the first convolution of an image is an input convolution."""
+    """The hardware layer: the first convolution of an image is an input convolution.
+
+    Without an activation it is one only where an ONNX file says so, by a quantizer that divides.
+    """
     if any(is_window(op) for op in ops):
         return TEMPORAL_KINDS.get(pattern.kind, pattern.kind)
     if ops[0] is not main and isinstance(ops[0], qnn.DepthwiseConv2D):
         return BlockKind.SEPARABLE_CONVOLUTIONAL
+    x = ops[0].operands[0]
     activated = any(isinstance(op, (qnn.ReLU, qnn.Lookup, qnn.Fire)) for op in ops)
-    if pattern.kind in INPUT_KINDS and activated and is_image(ops[0].operands[0]):
+    if pattern.kind in INPUT_KINDS and is_image(x) and (activated or isinstance(maker(x), qnn.QuantizeLinear)):
         return INPUT_KINDS[pattern.kind]
     return pattern.kind
 
 
-def is_image(x: Value) -> bool:
-    """True for a model input, or an unsigned input quantizer's output, of 1 or 3 channels and 8 bits."""
+def maker(x: Value) -> Op:
+    """The op that makes a value, inside of the block if that is a quantizer's."""
     owner = x.owner
     if isinstance(owner, qnn.Block) and owner.kind is BlockKind.QUANTIZER:
-        owner = next(op for op in owner.body if isinstance(op, QUANTIZERS))
+        return next(op for op in owner.body if isinstance(op, QUANTIZERS))
+    return owner
+
+
+def is_image(x: Value) -> bool:
+    """True for a model input, or an unsigned input quantizer's output, of 1 or 3 channels and 8 bits."""
+    owner = maker(x)
     if isinstance(owner, builtin.Input):
         unsigned = owner.element.bits == 8 and owner.element.lo == 0
     elif isinstance(owner, QUANTIZERS):

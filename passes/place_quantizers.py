@@ -28,7 +28,7 @@ from cnn2snn_ir.dialects.levels import Level
 from cnn2snn_ir.dialects.qnn import Rounding
 from cnn2snn_ir.ir import F32, ElementType, Op, Tensor, Value, si, ui
 from cnn2snn_ir.ir.rewrite import Rewriter
-from cnn2snn_ir.passes.base import LOSSY, Pass, PassContext, option
+from cnn2snn_ir.passes.base import LOSSY, RATE, Pass, PassContext, option
 from cnn2snn_ir.passes.quantization.grids import joint_steps
 from cnn2snn_ir.passes.quantization.groups import Weighted, feeds_layer, is_half_separable, layer_end
 from cnn2snn_ir.passes.quantization.observed import observed
@@ -112,6 +112,8 @@ class Placer:
         op, name = value.owner, value.name
         scale = Tensor.of(np.float32(step), F32, f"{name or 'value'}/scale")
         quantizer = nn.FakeQuantize(value, scale, to, zero, rounding=rounding, loc=op.loc)
+        if RATE in op.annotations:
+            quantizer.annotations[RATE] = op.annotations[RATE]
         anchor = op.next
         assert anchor is not None
         self.rewriter.insert_before(anchor, quantizer)

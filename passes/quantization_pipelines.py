@@ -16,7 +16,7 @@ from cnn2snn_ir.passes.place_quantizers import PlaceQuantizers
 from cnn2snn_ir.passes.prepare_pipeline import prepare_nn
 from cnn2snn_ir.passes.quantization.schemes import scheme_named
 from cnn2snn_ir.passes.quantize_weights import QuantizeWeights
-from cnn2snn_ir.passes.remove_training_ops import RemoveTrainingOps
+from cnn2snn_ir.passes.recognize_integers import RecognizeIntegers
 from cnn2snn_ir.passes.simplify_quantizers import SimplifyQuantizers
 from cnn2snn_ir.passes.write_out_thresholds import WriteOutThresholds
 from cnn2snn_ir.versions import AkidaVersion
@@ -34,7 +34,8 @@ def quantized_to_qnn(target: AkidaVersion = AkidaVersion.v2, onnx_mode: str = "b
         raise fail("ONNX-MODE", "there is no such mode", found=onnx_mode, allowed=", ".join(Mode))
     mode = Mode(onnx_mode)
     grids = (FitGrids(mode), SimplifyQuantizers()) if target is AkidaVersion.v2 else ()
-    return Pipeline(MODULE, (RemoveTrainingOps(), SimplifyQuantizers(), *grids, *to_integers(target, mode)))
+    front = (*prepare_nn().items, RecognizeIntegers(), SimplifyQuantizers(), *grids)
+    return Pipeline(MODULE, (*front, *to_integers(target, mode)))
 
 
 def quantize_float(

@@ -62,6 +62,7 @@ PASSES = {
     "check-legacy": "cnn2snn_ir.passes.legality.check_legacy:CheckLegacy",
     "simplify-quantizers": "cnn2snn_ir.passes.simplify_quantizers:SimplifyQuantizers",
     "fit-grids": "cnn2snn_ir.passes.fit_grids:FitGrids",
+    "recognize-integers": "cnn2snn_ir.passes.recognize_integers:RecognizeIntegers",
     "write-out-thresholds": "cnn2snn_ir.passes.write_out_thresholds:WriteOutThresholds",
     "equalize": "cnn2snn_ir.passes.equalize:Equalize",
     "calibrate": "cnn2snn_ir.passes.calibrate:Calibrate",

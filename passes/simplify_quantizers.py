@@ -23,7 +23,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cnn2snn_ir.dialects import nn
+from cnn2snn_ir.dialects import builtin, nn
 from cnn2snn_ir.ir import Op, Tensor, Value
 from cnn2snn_ir.ir.rewrite import Rewriter, Rule, rule
 from cnn2snn_ir.passes.base import REAL, RewritePass
@@ -77,6 +77,20 @@ def nothing_to_rectify(op: nn.ReLU, rewriter: Rewriter) -> bool:
     return True
 
 
+@rule(nn.FakeQuantize, "quantize(relu(x)) = quantize(x), if the grid begins at 0")
+def clips_at_zero(op: nn.FakeQuantize, rewriter: Rewriter) -> bool:
+    relu = op.x.owner
+    if not isinstance(relu, nn.ReLU) or relu.max_value is not None or not isinstance(relu.x.owner, builtin.Input):
+        return False  # elsewhere a layer rectifies
+    zero = 0 if op.zero_point is None else op.zero_point.int64
+    if np.any(op.limits[0] != zero):
+        return False
+    op.set_operand(0, relu.x)
+    rewriter.changed(op)
+    rewriter.erase_if_unused(relu)
+    return True
+
+
 def keeps_zero(quantizer: nn.FakeQuantize) -> bool:
     """True if the real 0 is one of the numbers of the grid."""
     low, high = quantizer.limits
@@ -99,4 +113,4 @@ class SimplifyQuantizers(RewritePass):
     contract = REAL
 
     def rules(self) -> Sequence[Rule]:
-        return (nothing_to_rectify, on_the_grid, before_quantizer)
+        return (nothing_to_rectify, clips_at_zero, on_the_grid, before_quantizer)

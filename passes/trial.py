@@ -39,6 +39,13 @@ EXPONENTS = (-100, 100)
 """Bounds of the exponents taken from quantizers: outside of them lies no float32 worth trying."""
 
 
+ONE_STEP = Contract(max_lsb=1.01, relative=1e-6)
+"""What a tie may move a value by; a step that is a float is a little larger."""
+
+FEW, MOST_TIES = 1 / 500, 2
+"""The part of the elements that may be ties, and how many may be in any case."""
+
+
 class Results(NamedTuple):
     """What one run of a module gave: every named value in order of computation, the outputs, what it remembers."""
 
@@ -101,11 +108,8 @@ class Trial(NamedTuple):
                 units[name] = distance
             if stated := statement(op):
                 off_by[name] = stated
-            other = (given or {}).get(name)
-            if other is None or (other.size, other.dtype) != (array.size, array.dtype):
-                return None
-            other = other.reshape(array.shape)
-            return other if rate is None or array.dtype.kind != "f" else other * rate
+            other = instead((given or {}).get(name), array, distance)
+            return other if other is None or rate is None or array.dtype.kind != "f" else other * rate
 
         memory = dict(self.memory)
         outputs = interpret(module, self.inputs, observe, memory)
@@ -114,8 +118,8 @@ class Trial(NamedTuple):
         return Results(values, off_by, outputs, memory, units, *told)
 
     def again(self, module: Module, before: Results, contract: Contract) -> Results:
-        """The results after a pass: where it states what each op may be off by, each op reads what it read before."""
-        return self.run(module, before.values if contract.stated else None)
+        """The results after a pass; each op reads what it read before, if the contract is about ops."""
+        return self.run(module, before.values if contract.by_op else None)
 
     def compare(self, before: Results, after: Results, contract: Contract, where: str) -> Iterator[Diagnostic]:
         """The values, then memory and outputs, that moved further than the contract allows; a diagnostic for each."""
@@ -154,7 +158,7 @@ class Trial(NamedTuple):
         if old.dtype.kind == "f" and new.dtype.kind != "f" and distance is not None:
             new = new * distance
         far = too_far(old, new, contract, stated, distance)
-        if not far.any():
+        if not far.any() or (contract.ties and few(far, too_far(old, new, ONE_STEP, stated, distance))):
             return
         sample, *index = (int(i) for i in np.argwhere(far)[0])
         yield Diagnostic(
@@ -165,6 +169,20 @@ class Trial(NamedTuple):
             f"({self.names[sample]}); {int(far.sum())} of {far.size} elements differ",
             allowed=str(contract),
         )
+
+
+def instead(given: Array | None, array: Array, distance: Array | None) -> Array | None:
+    """What to put in the place of a value: a given one of its size, as integers if it is of reals."""
+    if given is None or given.size != array.size:
+        return None
+    if given.dtype.kind == "f" and array.dtype.kind != "f" and distance is not None:
+        given = np.rint(given.reshape(array.shape) / distance).astype(array.dtype)
+    return given.reshape(array.shape) if given.dtype == array.dtype else None
+
+
+def few(far: npt.NDArray[np.bool_], farther: npt.NDArray[np.bool_]) -> bool:
+    """True if what moved may have been ties: by one step, in few elements."""
+    return not farther.any() and np.count_nonzero(far) <= max(MOST_TIES, far.size * FEW)
 
 
 def other_shapes(before: Results, after: Results, where: str) -> Iterator[Diagnostic]:

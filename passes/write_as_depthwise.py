@@ -40,7 +40,7 @@ def affine_as_depthwise(op: Any, rewriter: Rewriter) -> bool:
         return rewriter.why_not(op, f"it reads a value of {op.x.type.rank} dimensions")
     kernel = Tensor.of(np.broadcast_to(linear.scale, (1, 1, channels)), F64, f"{label(op)}/kernel")
     bias = Tensor.of(np.broadcast_to(linear.offset, (channels,)), F64, f"{label(op)}/bias")
-    rewriter.replace(op, nn.DepthwiseConv2D(op.x, kernel, bias if linear.offset.any() else None, padding=Padding.VALID))
+    rewriter.replace(op, nn.DepthwiseConv2D(op.x, kernel, bias if linear.offset.any() else None))
     return True
 
 

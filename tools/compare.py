@@ -12,7 +12,7 @@ from cnn2snn_ir.dialects.builtin import Module
 from cnn2snn_ir.dialects.levels import Level as Stage
 from cnn2snn_ir.dialects.levels import verify_level
 from cnn2snn_ir.passes.fold_quantized_activations import FoldQuantizedActivations
-from cnn2snn_ir.passes.kinds import is_legacy
+from cnn2snn_ir.passes.kinds import Kind, kind_of
 from cnn2snn_ir.passes.manager import PassManager
 from cnn2snn_ir.passes.pipeline import Pipeline, parse_pipeline
 from cnn2snn_ir.runtime.comparison import (
@@ -51,7 +51,7 @@ def levels_of(path: Path, program: Module, as_keras: bool) -> list[Level]:
         return [reference_level("compiled", module)]  # a program or a dump of one
     pipeline = pipeline_of(program, module)
     name = "imported"
-    if is_legacy(module):  # its values are reals, and a program has integers
+    if kind_of(module) is not Kind.INTEGER:  # its values are reals, and a program has integers
         name, front = "integers", to_integers(pipeline)
         PassManager(front).run(module)
         pipeline = Pipeline(pipeline.anchor, pipeline.items[len(front.items) :])

@@ -48,7 +48,7 @@ class WholeTrial(Instrument):
         after = self._trial.again(module, self._before, contract)
         if faults := list(self._differences(after, where, contract)):
             raise PassFaultError(faults, "the program does not compute what the model does: a bug of the compiler")
-        self._before = self._trial.run(module) if contract.stated else after
+        self._before = self._trial.run(module) if contract.by_op else after
         self._untried = False
 
     def faults(self, module: Module, where: str, contract: Contract = EXACT) -> Iterator[Diagnostic]:

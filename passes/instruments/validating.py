@@ -35,4 +35,4 @@ class ValidateEach(Instrument):
         fault = next(self._trial.compare(self._known, found, run.pass_.contract, str(run)), None)
         if fault is not None:
             raise PassFaultError(fault, f"the results after {run} are not those before it")
-        self._known = self._trial.run(run.module) if run.pass_.contract.stated else found
+        self._known = self._trial.run(run.module) if run.pass_.contract.by_op else found

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from cnn2snn_ir.dialects import builtin, nn
+from cnn2snn_ir.dialects import builtin, ops_of
 from cnn2snn_ir.passes.legality.akida2_predicates import float_before_integers, input_rank, output_count
 from cnn2snn_ir.passes.legality.rule import CONVERTER, Rule
+
+FLOAT_OPS = tuple(ops_of("nn").values())
 
 
 def model_rules(generation: str) -> tuple[Rule, ...]:
@@ -34,7 +36,8 @@ def model_rules(generation: str) -> tuple[Rule, ...]:
             "a head such as softmax",
             "quantize the layer, or end the model before it",
             CONVERTER,
-            (nn.Softmax, nn.Activation, nn.ReLU, nn.Dense, nn.Reshape),
+            FLOAT_OPS,
             float_before_integers,
+            rewrites=("fold-quantized-activations",),
         ),
     )

@@ -18,7 +18,17 @@ from cnn2snn_ir.passes.legality.rule import named
 FORBIDDEN, HOST = "TAIL-FLOAT", "TAIL-HOST"
 """The codes of a float layer without consent, and of the remark about what the host computes."""
 
-HEADS = (nn.Softmax, nn.Activation, nn.ReLU, nn.Reshape)
+HEADS = (
+    nn.Softmax,
+    nn.Activation,
+    nn.ReLU,
+    nn.Reshape,
+    nn.Transpose,
+    nn.FakeQuantize,
+    nn.DepthToSpace,
+    nn.Upsample,
+    nn.Affine,
+)
 """Float ops without weights."""
 
 
@@ -40,8 +50,16 @@ def stays_float(op: Op) -> bool:
         quantized_bits,
     )
 
+    if reaches(op, nn.FakeQuantize) or isinstance(op, nn.FakeQuantize):
+        return False
     weighted = isinstance(op, WEIGHTED) and quantized_bits(op) == 0
     return (weighted or isinstance(op, (nn.Softmax, nn.Activation, nn.ReLU))) and layer_behind(op) is None
+
+
+def reaches(op: Op, kind: type[Op]) -> bool:
+    """True if an op of a kind stands behind another one."""
+    behind = [user for result in op.results for user in result.users]
+    return any(isinstance(user, kind) or reaches(user, kind) for user in behind)
 
 
 def tail_diagnostics(module: Module, allow_float_tail: bool) -> Iterator[Diagnostic]:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cnn2snn_ir.dialects import nn, qnn
+from cnn2snn_ir.dialects.builtin import Input
 from cnn2snn_ir.dialects.nn import Function
 from cnn2snn_ir.ir import F32, F64, Op, Tensor, Value, si
 from cnn2snn_ir.passes.potentials.folder import (
@@ -20,6 +21,7 @@ from cnn2snn_ir.passes.potentials.folder import (
     folds,
     rational,
 )
+from cnn2snn_ir.passes.quantization.groups import feeds_layer
 from cnn2snn_ir.reference.nn import activation as computed
 from cnn2snn_ir.reference.nn import fake_quantize as quantized
 
@@ -32,6 +34,8 @@ INDEX, TABLE = si(11), si(14)
 
 @folds(nn.FakeQuantize)
 def fake_quantize(folder: Folder, op: nn.FakeQuantize, source: Potentials | None = None) -> Potentials:
+    if not feeds_layer(op.result):
+        raise UnfoldableError("no layer reads what it quantizes")
     if op.to.bits > WIDEST:
         raise UnfoldableError(f"it quantizes to {op.to.bits} bits, and a layer reads {WIDEST} at most")
     unit = rational(op.scale)
@@ -65,6 +69,8 @@ def fake_quantize(folder: Folder, op: nn.FakeQuantize, source: Potentials | None
 
 def input_quantizer(op: nn.FakeQuantize) -> Op:
     """The quantizer of a float input."""
+    if not isinstance(op.x.owner, Input):
+        raise UnfoldableError(f"{op.x.owner.op_name} in front of it is computed in floats")
     if op.narrow or op.rounding is not qnn.Rounding.HALF_EVEN or op.to.bits > 8:
         raise UnfoldableError("the input's quantizer rounds half to even, to 8 bits")
     return qnn.QuantizeLinear(op.x, op.scale, op.to, op.zero_point)

@@ -239,13 +239,7 @@ def operator_names() -> set[str]:
     """Every name that the grammar of QuantizeML's layers gives."""
     conv = [f"{b}{p}{a}Scaled" for b in ("", "Biased") for p in ("", "MaxPool", "GlobalAvgPool") for a in ACTIVATIONS]
     up = [f"{b}{a}Scaled" for b in ("", "Biased") for a in ACTIVATIONS]
-    dense = [
-        f"{f}{b}{a}{s}"
-        for f in ("", "Flatten")
-        for b in ("", "Biased")
-        for a in ACTIVATIONS[:3]
-        for s in ("", "Scaled")
-    ]
+    dense = [f"{b}{a}{s}" for b in ("", "Biased") for a in ACTIVATIONS[:3] for s in ("", "Scaled")]
     time = [f"{b}{a}Scaled" for b in ("", "Biased") for a in ACTIVATIONS[:3]]
     suffixes = {
         "InputQuantizer": [""],

@@ -111,7 +111,8 @@ def quantize(inputs: dict[str, Array], perm: list[int]) -> Array:
     x = np.transpose(inputs["X"].astype(np.float32), perm)
     scale, zero = (by_channel(inputs[name], x.ndim) for name in ("scale", "zp"))
     limits = np.iinfo(inputs["zp"].dtype)
-    quotient = np.rint((x / scale).astype(np.float32)).astype(np.float64)
+    with np.errstate(over="ignore"):
+        quotient = np.rint((x / scale).astype(np.float32)).astype(np.float64)
     return np.clip(quotient + zero, limits.min, limits.max).astype(inputs["zp"].dtype)
 
 

@@ -78,7 +78,8 @@ def kernel_from(call: Call, constant: Constant, axis: int) -> Kernel:
     """Weights from a constant; `axis` is that of the filters."""
     quantized = constant.quantized
     if quantized is None:
-        return Kernel(constant.floats, F32)
+        values = constant.floats
+        return Kernel(values, F64 if values.dtype == np.float64 else F32)
     scale = filter_scale(call, quantized, axis)
     if scale is None:
         return Kernel(quantized.reals, F64)
