@@ -66,7 +66,7 @@ def patch_elements(op: Op) -> int:
         case nn.Conv2D() | nn.DepthwiseConv2D():
             rows, columns = op.result.type.per_sample[:2]
             height, width = op.weights.array.shape[:2]
-            return rows * columns * height * width * op.x.type.channels
+            return int(rows * columns * height * width * op.x.type.channels)
         case nn.MaxPool() | nn.AveragePool():
             return math.prod(op.result.type.per_sample) * math.prod(op.size)
         case _:
@@ -100,7 +100,7 @@ def histograms_of(module: Module, samples: Array, ranges: Ranges) -> dict[Op, Hi
 
     def observe(op: Op, array: Array) -> None:
         if op in found:
-            found[op].count(array)
+            found[op].add(array)
 
     for batch in batches(module, samples):
         run(module, batch, observe)

@@ -43,7 +43,7 @@ LARGEST_GAIN = 64.0
 """A smaller part of the largest channel is taken to be noise, and not made larger than this makes it."""
 
 SWEEPS = 32
-SETTLED = 1e-3
+SETTLED = 0.01
 """Factors have settled when no sweep changes the logarithm of one by more."""
 
 

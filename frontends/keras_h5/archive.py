@@ -12,7 +12,6 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,26 +20,20 @@ import numpy as np
 import numpy.typing as npt
 
 from cnn2snn_ir.diagnostics import CompileError, fail
+from cnn2snn_ir.frontends.keras_h5.configuration import (
+    LayerRecord,
+    Weights,
+    class_of,
+    is_model,
+    layers_of,
+    short_name,
+)
 
-Weights = dict[str, npt.NDArray[np.float32]]
+__all__ = ["Archive", "LayerRecord", "class_of", "read_archive"]
 
 FORMATS = "a QuantizeML model saved by Keras as .h5 or .keras"
 MAX_WEIGHT_BYTES = 1 << 30
 """No variable of an Akida network comes near 1 GiB; a larger one is refused before it is read."""
-
-
-@dataclass(frozen=True)
-class LayerRecord:
-    """One layer of the file: class, name, configuration, names of the layers it reads, variables by name."""
-
-    class_name: str
-    name: str
-    config: dict[str, Any]
-    inbound: tuple[str, ...]
-    index: int
-    weights: Weights = field(default_factory=dict)
-    calls: int = 1
-    """How often the model calls the layer; `inbound` lists what all of its calls read."""
 
 
 class Archive(NamedTuple):
@@ -65,7 +58,8 @@ def read_archive(path: Path) -> Archive:
             config, weights, version = read_zip(path, data)
         else:
             config, weights, version = read_hdf5(path)
-        return assemble(path, digest, config, weights)._replace(keras_version=version)
+        name = dict(config["config"]).get("name", path.stem) if isinstance(config["config"], dict) else path.stem
+        return Archive(path, digest, str(name), *layers_of(config, weights), version)
     except CompileError:
         raise
     except (
@@ -195,11 +189,6 @@ def read_dataset(dataset: Any, path: Path) -> npt.NDArray[np.float32]:
     return values
 
 
-def short_name(layer: str, variable: str) -> str:
-    """`conv/kernel:0` of layer `conv` ▶ `kernel`; Keras 3 says `model/conv/kernel`, or only `kernel`."""
-    return f"/{variable.removesuffix(':0')}".rpartition(f"/{layer}/")[2].removeprefix("/")
-
-
 # ---- .keras ---------------------------------------------------------------------------------------------------
 
 VARIABLES = {
@@ -238,37 +227,42 @@ def read_zip(path: Path, data: bytes) -> tuple[dict[str, Any], dict[str, Weights
     except (zipfile.BadZipFile, KeyError, EOFError) as error:
         raise damaged(path, str(error)) from None
     with h5py.File(io.BytesIO(stored), "r") as file:
-        records = config["config"]["layers"]
         weights = {
-            str(record["config"]["name"]): dict(archive_variables(file.id, place, record, path))
-            for record, place in zip(records, archive_places(records), strict=True)
+            name: dict(archive_variables(file.id, place, record, path))
+            for name, place, record in archive_places(config["config"]["layers"])
         }
     return config, weights, str(told.get("keras_version", ""))
 
 
-def archive_places(records: list[dict[str, Any]]) -> Iterator[str]:
-    """Where the archive keeps each layer: its class in snake case, numbered from the second one on."""
+def archive_places(records: list[dict[str, Any]]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Every layer's name, where the archive keeps it (its class in snake case, numbered from the second one on), and
+    its record."""
     seen: dict[str, int] = {}
     for record in records:
         words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", class_of(record))
         place = re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
         count = seen.get(place, 0)
         seen[place] = count + 1
-        yield f"layers/{place}_{count}" if count else f"layers/{place}"
+        yield str(record["config"]["name"]), f"layers/{place}_{count}" if count else f"layers/{place}", record
 
 
 def archive_variables(
     file: Any, place: str, record: dict[str, Any], path: Path
 ) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
-    """The variables of one layer, named as in a `.h5` file."""
+    """The variables of one layer, named as in a `.h5` file; of a model, those of its layers by their names."""
     if not holds(file, place):
         return
-    layer = member(file, place, path)
+    if is_model(record):
+        for name, inner, layer in archive_places(record["config"]["layers"]):
+            for variable, values in archive_variables(file, f"{place}/{inner}", layer, path):
+                yield f"{name}/{variable}", values
+        return
+    group = member(file, place, path)
     order = VARIABLES.get(class_of(record).removeprefix("Quantized"), ())
     there = tuple(name for name in order if record["config"].get(ABSENT.get(name, ""), True))
-    yield from indexed(layer, there, "", path)
-    if holds(layer, "out_quantizer"):
-        yield from indexed(member(layer, "out_quantizer", path), OUTPUT_QUANTIZER, "output_quantizer/", path)
+    yield from indexed(group, there, "", path)
+    if holds(group, "out_quantizer"):
+        yield from indexed(member(group, "out_quantizer", path), OUTPUT_QUANTIZER, "output_quantizer/", path)
 
 
 def indexed(
@@ -279,79 +273,3 @@ def indexed(
         for index, name in enumerate(order):
             if holds(group, f"vars/{index}"):
                 yield prefix + name, read_dataset(member(group, f"vars/{index}", path), path)
-
-
-# ---- configuration ----------------------------------------------------------------------------------------------
-
-
-def class_of(record: dict[str, Any]) -> str:
-    """The class name of a layer without its registration package."""
-    return str(record["class_name"]).rpartition(">")[2]
-
-
-def assemble(path: Path, digest: str, model: dict[str, Any], weights: dict[str, Weights]) -> Archive:
-    """Join configuration and weights."""
-    config = model["config"]
-    if isinstance(config, list):  # a Sequential model of Keras before 2.2.3
-        config = {"layers": config}
-    records = [r for r in config["layers"] if isinstance(r, dict)]
-    sequential = model["class_name"] == "Sequential"
-    if sequential:
-        records = [*input_record(records[0]), *records]
-    layers: list[LayerRecord] = []
-    for index, record in enumerate(records):
-        name = str(record["config"]["name"])
-        nodes = record.get("inbound_nodes", [])
-        inbound = tuple(layer.name for layer in layers[-1:]) if sequential else tuple(inbound_names(nodes))
-        calls = 1 if sequential else max(len(nodes), 1)
-        layers.append(
-            LayerRecord(class_of(record), name, record["config"], inbound, index, weights.get(name, {}), calls),
-        )
-    if sequential:
-        inputs, outputs = end_names([[layers[0].name]]), end_names([[layers[-1].name]])
-    else:
-        inputs, outputs = end_names(config["input_layers"]), end_names(config["output_layers"])
-    return Archive(path, digest, str(config.get("name", path.stem)), tuple(layers), inputs, outputs)
-
-
-def input_record(first: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The input layer of a Sequential model in which only the first layer tells the input's shape."""
-    shape = first["config"].get("batch_input_shape")
-    if shape and class_of(first) != "InputLayer":
-        name = f"{first['config']['name']}_input"
-        config = {"name": name, "batch_input_shape": shape, "dtype": first["config"].get("dtype", "float32")}
-        yield {"class_name": "InputLayer", "config": config}
-
-
-def end_names(ends: Any) -> tuple[str, ...]:
-    """Names of input or output layers: `[[name, 0, 0], …]`, or one such entry."""
-    if ends and isinstance(ends[0], str):
-        ends = [ends]
-    return tuple(str(end[0]) for end in ends)
-
-
-def inbound_names(nodes: Any) -> Iterator[str]:
-    """Names of the layers that a layer reads, in order, in the notation of Keras 2 and of Keras 3."""
-    for node in nodes:
-        if isinstance(node, dict):
-            yield from histories(node.get("args", []))
-            yield from histories(list(node.get("kwargs", {}).values()))
-        else:
-            for entry in node:
-                yield str(entry[0])
-                yield from (str(v[0]) for v in (entry[3].values() if len(entry) > 3 else ()) if is_tensor(v))
-
-
-def is_tensor(argument: Any) -> bool:
-    """True for an argument of a Keras 2 call that is a tensor: `[layer, node, tensor]`."""
-    return isinstance(argument, list) and [type(v) for v in argument[:3]] == [str, int, int]
-
-
-def histories(value: Any) -> Iterator[str]:
-    """Source layers of the Keras tensors in the arguments of a Keras 3 call."""
-    if isinstance(value, dict):
-        if "keras_history" in value.get("config", {}):
-            yield str(value["config"]["keras_history"][0])
-    elif isinstance(value, list):
-        for item in value:
-            yield from histories(item)

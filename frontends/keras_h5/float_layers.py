@@ -105,7 +105,10 @@ def several(record: LayerRecord, inputs: list[Value]) -> None:
     """Refuse a merge of one value: the others are constants of the configuration."""
     if len(inputs) < 2:
         raise UnsupportedLayerError(
-            "it must read several values", found=", ".join(record.inbound) or "nothing", code="KERAS-BRANCH"
+            "it must read several values",
+            found=", ".join(record.inbound) or "nothing",
+            help="write activations as layers, such as Activation('hard_silu'), and not as sums",
+            code="KERAS-BRANCH",
         )
 
 

@@ -34,6 +34,18 @@ MergeImporter = Callable[[Importer, LayerRecord, list[Value]], Value]
 MERGES: dict[str, MergeImporter] = {}
 """Keras class of several inputs ▶ function that emits the layer."""
 
+INSTEAD = {
+    "Multiply": "train the model without squeeze-and-excitation, and its activations as layers: no hardware layer "
+    "multiplies two values",
+    "Lambda": "use layers of Keras: code in a file is not run",
+    "TFOpLambda": "use layers of Keras instead of TensorFlow's functions",
+    "Cropping2D": "crop the samples, or let the convolution in front pad less",
+    "Functional": "only models with one input and one output can be layers",
+    "Conv1D": "use Conv2D on maps of one row",
+    "ThresholdedReLU": "use ReLU",
+}
+"""What to do about classes that have no importer."""
+
 LAYER_MODULES = ("float_weighted", "float_layers")
 """The modules whose functions fill the two tables."""
 
@@ -103,8 +115,8 @@ class FloatImporter(Importer):
     def importer(self, record: LayerRecord) -> TailImporter:
         """The function for a layer's class; raises `UnsupportedLayerError` if there is none."""
         if record.class_name not in FLOAT:
-            allowed = ", ".join(sorted({*FLOAT, *MERGES}))
-            raise UnsupportedLayerError(f"{record.class_name} is not supported", allowed=allowed)
+            message, instead = f"{record.class_name} is not supported", INSTEAD.get(record.class_name, "")
+            raise UnsupportedLayerError(message, allowed=", ".join(supported_classes()), help=instead)
         return FLOAT[record.class_name]
 
     def skip(self, record: LayerRecord) -> None:
@@ -114,6 +126,11 @@ class FloatImporter(Importer):
                 self.importer(record)
             except UnsupportedLayerError as error:
                 self.reject(record, error.diagnostic)
+
+
+def supported_classes() -> list[str]:
+    """The classes with an importer, each function's under the first of its names."""
+    return sorted({function: name for name, function in reversed((FLOAT | MERGES).items())}.values())
 
 
 def activated(imp: Importer, record: LayerRecord, x: Value) -> Value:

@@ -139,11 +139,12 @@ class Finder:
         if isinstance(op, nn.Concat):
             return np.concatenate(operands)
         if isinstance(op, nn.Reshape):
-            rows = np.broadcast_to(operands[0], op.x.type.per_sample).reshape(-1, op.shape[-1])
+            rows: Ids = np.broadcast_to(operands[0], op.x.type.per_sample).reshape(-1, op.shape[-1])
             for row in rows[1:]:
                 if (row != rows[0]).any():
                     self.same.join(rows[0], row)
-            return rows[0]
+            first: Ids = rows[0]
+            return first
         return None
 
 

@@ -32,7 +32,7 @@ class Histogram(NamedTuple):
         """The number that each bin stands for."""
         return self.low + (np.arange(BINS) + 0.5) * (self.high - self.low) / BINS
 
-    def count(self, array: npt.NDArray[np.floating]) -> None:
+    def add(self, array: npt.NDArray[np.floating]) -> None:
         """Add numbers; all lie in the range."""
         width = max((self.high - self.low) / BINS, np.finfo(np.float64).tiny)
         bins = np.minimum((array.ravel() - self.low) / width, BINS - 1).astype(np.int64)

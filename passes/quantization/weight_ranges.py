@@ -42,7 +42,8 @@ def largest(layer: Layer) -> Reals:
     """The largest weight between each channel read and each one written, over all taps."""
     weights = np.abs(layer.op.weights.array.astype(np.float64))
     kept = 1 if layer.is_depthwise else 2
-    return weights.max(axis=tuple(range(weights.ndim - kept)))
+    found: Reals = weights.max(axis=tuple(range(weights.ndim - kept)))
+    return found
 
 
 def boundaries(channels: Channels) -> list[tuple[Ids, list[Layer], list[Layer]]]:

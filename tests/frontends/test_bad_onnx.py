@@ -352,6 +352,7 @@ CASES = {
     "no input shape": Bad(shapeless, "QML-INPUT", "input input", "no shape"),
     "open height": Bad(sizes("N", 3, "H", 6), "QML-INPUT", "input input", "[N, 3, H, 6]"),
     "no height": Bad(sizes("N", 3, 0, 6), "QML-INPUT", "input input", "[N, 3, 0, 6]"),
+    "a huge input": Bad(sizes("N", 3, 1 << 20, 1 << 20), "QML-INPUT", "input input", "[N, 3, 1048576, 1048576]"),
     "five dimensions": Bad(sizes("N", 3, 6, 6, 6), "QML-ATTRIBUTE", QUANTIZER, "(0, 1, 2, 3)"),
     "an input of strings": Bad(
         lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", 8), "QML-INPUT", "input input", "data_type 8"

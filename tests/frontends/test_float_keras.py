@@ -17,7 +17,10 @@ from cnn2snn_ir.ir.verify import verify
 from cnn2snn_ir.reference import run, run_all
 
 FOLDER = FIXTURES / "float_layers"
-NAMES = sorted(path.stem for path in FOLDER.glob("*.npz"))
+NAMES = sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.npz"))
+RIGHT_IN_KERAS = 486
+"""Of the first 500 images of the example, by Keras's own float32."""
+
 FORWARDING = ("by_name_linear",)
 """Layers that are nothing: no value is theirs."""
 
@@ -48,10 +51,35 @@ def test_every_layer_as_keras_computes_it(name, suffix):
     x = expected.pop("x")
     found = run_all(module, x)
     layers = [layer for layer in expected if layer not in FORWARDING]
-    assert len(layers) > 5
+    assert len(layers) > 1
     for layer in layers:
         assert found[layer].shape == expected[layer].shape, layer
         assert close(found[layer], expected[layer]), layer
+
+
+def test_one_of_many_filters_is_another_model(tmp_path):
+    """What the tests above compare does depend on every variable."""
+    path = Path(shutil.copy(FOLDER / "nested.h5", tmp_path / "edited.h5"))
+    expected = recorded("nested")
+    with h5py.File(path, "r+") as file:
+        file["model_weights/trunk/short/kernel"][..., 0] += 1
+    (found,) = run(load_float_model(path), expected["x"])
+    assert not close(found, expected["classes"])
+
+
+def test_variables_of_a_graph_that_was_built_twice(tmp_path):
+    """Keras 2 said `conv_1/kernel:0` where a layer of that name had been there before."""
+    path = Path(shutil.copy(FOLDER / "keras2" / "line.h5", tmp_path / "edited.h5"))
+    with h5py.File(path, "r+") as file:
+        for name, group in file["model_weights"].items():
+            if name in group:
+                group.move(name, f"{name}_1")
+                names = [str(n).replace(f"{name}/", f"{name}_1/") for n in group.attrs["weight_names"]]
+                assert names
+                group.attrs["weight_names"] = np.array(names, "S")
+    expected = recorded("keras2/line")
+    (found,) = run(load_float_model(path), expected.pop("x"))
+    assert close(found, list(expected.values())[-1])
 
 
 def test_a_model_of_keras_2():
@@ -60,6 +88,13 @@ def test_a_model_of_keras_2():
     found = run_all(module, expected.pop("x"))
     for layer, values in expected.items():
         assert close(found[layer], values), layer
+
+
+def test_the_example_is_as_good_as_it_is_in_keras():
+    with np.load(EXAMPLES / "mnist_1000.npz") as archive:
+        x, y = archive["x"][:500], archive["y"][:500]
+    (found,) = run(load_float_model(EXAMPLES / "mnist_v2_float.h5"), x)
+    assert int((found.argmax(axis=1) == y).sum()) == RIGHT_IN_KERAS
 
 
 def test_integers_are_read_as_reals():
@@ -151,6 +186,20 @@ def test_all_layers_that_are_unknown_are_named(tmp_path):
     found = diagnostics(edit(FOLDER / "line.h5", tmp_path, change))
     assert [d.where for d in found] == ["conv2d (LocallyConnected2D)", "max_pooling2d (Lambda)", "flatten (Cropping2D)"]
     assert all("Conv2D" in d.allowed for d in found)
+
+
+def test_what_to_use_instead(tmp_path):
+    (found,) = diagnostics(edit(FOLDER / "shapes.h5", tmp_path, renamed("add", "Multiply")))
+    assert "squeeze-and-excitation" in found.help
+
+
+def test_a_model_inside_that_is_called_twice(tmp_path):
+    def change(layers):
+        nodes = layers["trunk"]["inbound_nodes"]
+        nodes.append(nodes[0])
+
+    found = diagnostics(edit(FOLDER / "nested.h5", tmp_path, change))
+    assert (found[0].code, found[0].where, found[0].found) == ("KERAS-SHARED", "trunk (Functional)", "2 calls")
 
 
 def test_one_layer_called_twice(tmp_path):

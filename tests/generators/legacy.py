@@ -304,7 +304,7 @@ def write_keras(line: Line, path: Path) -> Path:
     layers[0]["config"]["batch_shape"] = layers[0]["config"].pop("batch_input_shape")
     stored = io.BytesIO()
     with h5py.File(stored, "w") as file:
-        for record, place in zip(line.records, archive_places(layers), strict=True):
+        for record, (_, place, _) in zip(line.records, archive_places(layers), strict=True):
             order = VARIABLES.get(record.class_name.removeprefix("Quantized"), ())
             for index, name in enumerate(name for name in order if name in record.weights):
                 file.create_dataset(f"{place}/vars/{index}", data=record.weights[name])

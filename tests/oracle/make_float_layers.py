@@ -1,9 +1,9 @@
 """Make float models that have every layer which can be imported, and what Keras computes with them.
 
-usage: python make_float_layers.py OUTDIR
+usage: python make_float_layers.py OUTDIR [--keras2]
 
-Needs an environment with TensorFlow and Keras 3 (see README.md beside this file).  Every model is written twice, and
-described by the outputs of all its layers:
+Needs an environment with TensorFlow and Keras 3, or with tf_keras, which writes as Keras 2 did (see README.md beside
+this file).  Every model is written twice, and described by the outputs of all its layers:
 
     NAME.h5, NAME.keras   the model
     NAME.npz              samples `x`, and the output of every layer by its name
@@ -14,12 +14,15 @@ from __future__ import annotations
 import sys
 import zlib
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-from keras import Input, Model, layers
+
+KERAS_2 = "--keras2" in sys.argv
+keras = import_module("tf_keras" if KERAS_2 else "keras")
+layers, Input, Model = keras.layers, keras.Input, keras.Model
 
 SAMPLES = 2
 
@@ -156,6 +159,23 @@ def residual() -> Model:
     return Model(inputs, layers.Dense(5, activation="softmax")(layers.BatchNormalization()(x)))
 
 
+def nested() -> Model:
+    """Models that are layers of others, two of them with layers of the same names."""
+
+    def backbone(name: str, filters: int) -> Model:
+        given = Input((6, 5, 3))
+        x = layers.Conv2D(filters, 3, padding="same", name="first")(given)
+        x = layers.ReLU(name="rectified")(layers.BatchNormalization(name="normalized")(x))
+        return Model(given, layers.Add(name="sum")([x, layers.Conv2D(filters, 1, name="short")(given)]), name=name)
+
+    image = Input((6, 5, 3))
+    given = Input((6, 5, 3))
+    inner = Model(given, layers.ReLU(name="inner_end")(backbone("innermost", 3)(given)), name="inner")
+    x = backbone("trunk", 3)(inner(image))
+    x = keras.Sequential([Input((6, 5, 3)), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(4)], name="head")(x)
+    return Model(image, layers.Softmax(name="classes")(x))
+
+
 def line() -> Model:
     """A Sequential model."""
     made = [
@@ -170,8 +190,11 @@ def line() -> Model:
 
 
 MODELS: tuple[Callable[[], Model], ...] = (
-    activations, convolutions, pooling, normalizations, shapes, residual, line,
+    activations, convolutions, pooling, normalizations, shapes, residual, nested, line,
 )  # fmt: skip
+
+
+WRITTEN_BY_KERAS_2 = (residual, nested, line)
 
 
 def scatter_weights(model: Model, rng: np.random.Generator) -> None:
@@ -190,7 +213,7 @@ def main() -> None:
     """Command line."""
     outdir = Path(sys.argv[1])
     outdir.mkdir(parents=True, exist_ok=True)
-    for build in MODELS:
+    for build in WRITTEN_BY_KERAS_2 if KERAS_2 else MODELS:
         name = build.__name__
         keras.backend.clear_session()
         rng = np.random.default_rng(zlib.crc32(name.encode()))
@@ -201,8 +224,9 @@ def main() -> None:
         x = rng.integers(0, 256, shape).astype(np.uint8) if integers else rng.normal(size=shape).astype(np.float32)
         model.save(outdir / f"{name}.h5")
         model.save(outdir / f"{name}.keras")
-        probe = Model(model.inputs, [layer.output for layer in model.layers])
-        outputs = zip([layer.name for layer in model.layers], probe(x, training=False), strict=True)
+        told = [layer for layer in model.layers if not isinstance(layer, Model)]
+        probe = Model(model.inputs, [layer.output for layer in told])
+        outputs = zip([layer.name for layer in told], probe(x, training=False), strict=True)
         np.savez_compressed(outdir / f"{name}.npz", x=x, **{key: np.asarray(value) for key, value in outputs})
 
 
