@@ -32,22 +32,22 @@ def import_onnx(path: Path, input_shape: InputShape = None, notes: Diagnostics |
     from cnn2snn_ir.frontends.onnx.standard.importer import import_standard
     from cnn2snn_ir.frontends.onnx.standard.inference import inferred_shapes
 
+    if graph.functions:
+        graph = read_graph(path, inline=True)
     imported = import_standard(graph, partial(inferred_shapes, path), input_shape)
     if notes is not None:
         notes.extend(imported.found)
     return imported.module
 
 
-def read_graph(path: Path) -> OnnxGraph:
+def read_graph(path: Path, inline: bool = False) -> OnnxGraph:
     """The checked graph of an ONNX file; raises `CompileError` with all that is wrong with it.
 
-    Calls of functions that the file defines are replaced by their bodies, but for QuantizeML's.
+    With `inline`, bodies of functions that the file defines stand in the place of their calls.
     """
     file = read_onnx(path)
     try:
-        if not any(node.domain == QUANTIZEML for node in file.model.graph.node):
-            file = with_bodies(file)
-        return graph_of(file)
+        return graph_of(with_bodies(file) if inline else file)
     except CompileError:
         raise
     except onnx_parse_errors() as error:
@@ -56,8 +56,6 @@ def read_graph(path: Path) -> OnnxGraph:
 
 def with_bodies(file: OnnxFile) -> OnnxFile:
     """The file with the bodies of its functions in the place of their calls."""
-    if not file.model.functions:
-        return file
     from onnx import checker, inliner
 
     try:
