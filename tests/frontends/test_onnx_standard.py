@@ -168,6 +168,25 @@ def test_padding_before_a_convolution_becomes_its_own(tmp_path: Path) -> None:
     assert names(found) == ["conv2d"]
 
 
+@pytest.mark.parametrize(
+    ("kernel", "attributes"),
+    [
+        (2, {}),
+        (3, {"pads": [1, 1, 1, 1], "output_padding": [1, 1]}),  # torch
+        (4, {"pads": [1, 1, 1, 1]}),  # torch
+        (3, {"auto_pad": "SAME_UPPER"}),  # TensorFlow
+        (5, {}),
+    ],
+)
+@pytest.mark.parametrize("group", [1, 3])
+def test_transposed_convolutions(kernel: int, attributes: dict[str, Any], group: int, tmp_path: Path) -> None:
+    n = net(3, 5, 4)
+    weights = n.weights(3, 2 if group == 1 else 1, kernel, kernel)
+    n.add("ConvTranspose", weights, strides=[2, 2], group=group, **attributes)
+    found = check(n.model((3, 5, 4)), (3, 5, 4), tmp_path)
+    assert names(found) == ["conv2d_transpose" if group == 1 else "depthwise_conv2d_transpose"]
+
+
 def test_groups_are_written_out(tmp_path: Path) -> None:
     n = net(4, 6, 6)
     n.add("Conv", n.weights(6, 2, 3, 3), group=2)
