@@ -25,12 +25,20 @@ integers: max-lsb(0.5), relative(1e-06); but for ties that float64 decided other
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from cnn2snn_ir.diagnostics import Diagnostic, Diagnostics
 from cnn2snn_ir.dialects.builtin import Module
 from cnn2snn_ir.dialects.levels import Level
 from cnn2snn_ir.ir import Op
+from cnn2snn_ir.ir.verify import place
 from cnn2snn_ir.passes.base import Contract, Pass, PassContext
+from cnn2snn_ir.passes.legality.akida2_predicates import float_before_integers
+from cnn2snn_ir.passes.legality.rule import named
 from cnn2snn_ir.passes.potentials import activations, layers, quantizers  # noqa: F401 -- their functions enter themselves into FOLDS
 from cnn2snn_ir.passes.potentials.folder import Folder
+
+ADVICE = "quantize what it reads with one scale and one zero point, and its weights symmetrically"
 
 
 class FoldQuantizedActivations(Pass):
@@ -46,4 +54,13 @@ class FoldQuantizedActivations(Pass):
         folder = Folder(self.name, context)
         for inner in list(op.body):
             folder.visit(inner)
+        Diagnostics(self.held_up(op, context)).raise_errors(f"{op.sym_name}: cannot become integers")
         return folder.changed
+
+    def held_up(self, module: Module, context: PassContext) -> Iterator[Diagnostic]:
+        """The ops that stay in floats although integers are computed from them, with the reasons."""
+        for op in module.body:
+            reason = context.why_not.get(f"{self.name} on {place(op)}")
+            if reason and op.op_name.startswith("nn.") and float_before_integers(op):
+                message = "the layer cannot be computed with integers, and integers are computed from it"
+                yield Diagnostic("QUANTIZED-01", message, named(op), found=reason, help=ADVICE)

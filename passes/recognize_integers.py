@@ -31,12 +31,10 @@ def recognize(op: Any, rewriter: Rewriter) -> bool:
         return False
     weights = op.weights.array.astype(np.float64)
     sizes = np.abs(weights[weights != 0])
-    unit = float(sizes.min(initial=np.inf))
-    if not np.isfinite(unit) or sizes.max() > TOP * unit:
-        return rewriter.why_not(op, "its weights are not multiples of the smallest, or too large ones")
-    multiples = np.rint(weights / unit)
+    unit = float(sizes.min()) if sizes.size else 1.0
+    multiples = np.rint(weights / unit) if sizes.max(initial=0) <= TOP * unit else weights * 0
     if not np.allclose(multiples * unit, weights, rtol=1e-7, atol=0):
-        return rewriter.why_not(op, "its weights are not multiples of the smallest")
+        return rewriter.why_not(op, "its weights are no small multiples of the smallest")
     op.weights = Tensor.of(multiples.astype(np.int64), si(8), op.weights.name)
     op.weight_scale = Tensor.of(np.asarray(1 / unit), F64, f"{op.weights.name}_scale")
     rewriter.changed(op)

@@ -374,7 +374,7 @@ def explain(
 
 @app.command()
 def compare(
-    model: Annotated[Path, typer.Argument(help="Quantized model: .h5 or .keras.")],
+    model: Annotated[Path, typer.Argument(help="Quantized model: .h5, .keras, .onnx or .c2s.")],
     program: Annotated[Path, typer.Argument(help="Program made from it (.fbz).")],
     inputs: Annotated[Path, typer.Option("--inputs", "-i", help="Samples: .npz with x, or .npy.")],
     count: Annotated[
@@ -398,10 +398,12 @@ def compare(
     with console.progress(f"comparing {program.name} with {model.name}"):
         fidelity = floats.measure_float(model, original, inputs, count) if original else None
         report = compare(model, program, inputs, count, as_keras)
+        other = floats.measure_onnx(model, program, inputs, count)
     if json:
-        print(to_json(report, floats.as_data(fidelity) if fidelity else None))
+        print(to_json(report, floats.as_data(fidelity) if fidelity else None, floats.as_data(other) if other else None))
     else:
-        print("\n\n".join([render(report), *([floats.render(fidelity)] if fidelity else [])]))
+        more = [*([floats.render(fidelity)] if fidelity else []), *([floats.render_onnx(other)] if other else [])]
+        print("\n\n".join([render(report), *more]))
     raise typer.Exit(0 if report.as_stated else 1)
 
 

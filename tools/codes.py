@@ -42,6 +42,26 @@ CHECKS = {
     "LEG-RANGE": Meaning(
         "the sums of a layer do not fit the accumulator of Akida 1", "use fewer inputs, fewer bits, or a smaller bias"
     ),
+    "QUANTIZED-01": Meaning(
+        "a layer of a model quantized on the fly cannot become integers, and others need its integers",
+        "quantize what it reads with one scale and one zero point, and its weights symmetrically",
+    ),
+    "AK2-GRID-01": Meaning(
+        "no layer of Akida 2 gives integers on the grid that the model wants",
+        "quantize activations symmetrically to 8 bits, or convert in the mode bounded",
+    ),
+    "AK2-GRID-02": Meaning(
+        "the chip does not have the grid of a quantized value; a coarser one takes its place (an error in exact mode)",
+        "quantize symmetrically, with steps a power of two apart around additions; or accept it",
+    ),
+    "AK2-SCALE-01": Meaning(
+        "8 bits of scale and 8 of bias do not put every sum on the integer of the model (an error in exact mode)",
+        "nothing: `off_by` in the IR bounds it, and `cnn2snn compare` measures it on samples",
+    ),
+    "AK2-WEIGHT-01": Meaning(
+        "weights with a zero point have more than 8 bits, and are rounded to 8 (an error in exact mode)",
+        "quantize weights symmetrically",
+    ),
     "AK1-LEVEL-01": Meaning(
         "some potentials reach a neighbouring level, because two registers cannot put every level right (a remark)",
         "nothing; typical samples (--samples) have the common potentials right",
@@ -75,6 +95,15 @@ FILES = {
     "FILE-SAME": Meaning("the output would overwrite the input", "choose another output"),
     "FILE-TEXT": Meaning("a text file is not UTF-8", "save it as UTF-8"),
     "DUMP-FOLDER": Meaning("the folder for dumps holds other files", "choose an empty folder"),
+    "MODEL-FLOAT": Meaning("the model is not quantized", "quantize it: cnn2snn quantize-float"),
+    "MODEL-QUANTIZED": Meaning("a float model is needed, and this one is quantized", "convert it as it is"),
+    "ONNX-MODE": Meaning("the mode is neither exact nor bounded", "choose one of them"),
+    "QUANTIZE-SCHEME": Meaning("there is no such quantization scheme", "choose 8/8/8, 8/4/8, 8/4/4 or akida1"),
+    "QUANTIZE-INPUT": Meaning("a program does not read this type", "choose uint8, int8 or float32"),
+    "QUANTIZE-SAMPLES": Meaning("the samples are not those of the model's input", "give samples of its shape"),
+    "QUANTIZE-SHAPE": Meaning("the text is no shape", "write it as 3,224,224"),
+    "QUANTIZE-RANDOM": Meaning("ranges come from random samples (a warning)", "give typical inputs: --samples"),
+    "QUANTIZE-RANGE": Meaning("the range of a value is not known", "run the pass calibrate first"),
     "MODEL-TYPE": Meaning("convert() was given neither a path nor a Keras model", "give it one of them"),
     "SAMPLES-FORMAT": Meaning("the file of samples holds none", "write x (and labels y) with numpy.savez"),
     "SAMPLES-STREAMS": Meaning(

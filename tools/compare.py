@@ -160,8 +160,8 @@ def differences(result: Comparison) -> str:
 # ---- JSON -----------------------------------------------------------------------------------------------------------
 
 
-def to_json(result: Comparison, floats: dict[str, Any] | None = None) -> str:
-    """The comparison for a program, and that with a float model if there was one."""
+def to_json(result: Comparison, floats: dict[str, Any] | None = None, onnxruntime: dict[str, Any] | None = None) -> str:
+    """The comparison for a program, and those with a float model and onnxruntime if there were any."""
     data: dict[str, Any] = {
         "schema": SCHEMA_VERSION,
         "equal": result.equal,
@@ -174,6 +174,7 @@ def to_json(result: Comparison, floats: dict[str, Any] | None = None) -> str:
         "first_difference": result.first_different.name if result.first_different else None,
         "values": [as_data(row, result) for row in result.rows],
         **({} if floats is None else {"float": floats}),
+        **({} if onnxruntime is None else {"onnxruntime": onnxruntime}),
     }
     return json.dumps(data, indent=2)
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from cnn2snn_ir.diagnostics import fail
 from cnn2snn_ir.dialects.builtin import Module
 from cnn2snn_ir.dialects.levels import Level, verify_level
-from cnn2snn_ir.runtime.floats.fidelity import Fidelity, Report, measure
+from cnn2snn_ir.frontends import ONNX_SUFFIX
+from cnn2snn_ir.runtime.floats.fidelity import Fidelity, Report, measure, measure_outputs
 from cnn2snn_ir.runtime.floats.matching import is_real
 from cnn2snn_ir.runtime.floats.model import open_float
-from cnn2snn_ir.runtime.model import table
+from cnn2snn_ir.runtime.model import Model, table
 from cnn2snn_ir.tools.compare import samples
 from cnn2snn_ir.tools.loading import sources
 
@@ -24,6 +26,27 @@ def measure_float(model: Path, original: Path, inputs: Path, count: int | None) 
     check_comparable(model, module)
     names = [value.name for op in module.body for value in op.results if value.name]
     return measure(module, open_float(original, names), samples(inputs, count, module))
+
+
+def measure_onnx(model: Path, program: Path, inputs: Path, count: int | None) -> Report | None:
+    """The program against its ONNX file, as onnxruntime runs it; None for other files, and without onnxruntime."""
+    if model.suffix.lower() != ONNX_SUFFIX or find_spec("onnxruntime") is None:
+        return None
+    compiled = Model(program)
+    if compiled.module.states:
+        return None  # what its FIFOs are made of needs plugins
+    return measure_outputs(compiled, open_float(model, ()), samples(inputs, count, compiled.module))
+
+
+def render_onnx(report: Report) -> str:
+    """The comparison with onnxruntime for a reader."""
+    if report.output.problem:
+        return f"onnxruntime: {report.output.problem}"
+    sqnr, largest, peak = numbers(report.output)
+    return (
+        f"against onnxruntime: outputs differ by up to {largest} (the largest is {peak}, SQNR {sqnr} dB); "
+        f"the largest output is the same for {report.agreeing} of {report.samples} samples"
+    )
 
 
 def check_comparable(path: Path, module: Module) -> None:

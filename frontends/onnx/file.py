@@ -41,6 +41,7 @@ def read_onnx(path: Path) -> OnnxFile:
     data = checked_bytes(path)
     try:
         model = onnx.ModelProto.FromString(data)
+        check_names(model, path)
         found = Diagnostics(version_faults(model, path))
         found.extend(structure_faults(model, path))
     except onnx_parse_errors() as error:
@@ -70,8 +71,38 @@ def onnx_package(path: Path) -> Any:
     return onnx
 
 
+def check_names(model: Any, path: Path) -> None:
+    """Raise `CompileError` for a name that is not UTF-8, which protobuf hands out as bytes."""
+    for name in all_names(model):
+        if not isinstance(name, str):
+            raise damaged(str(path), f"a name that is not text: {name!r}"[:200])
+
+
+def all_names(model: Any) -> Iterator[Any]:
+    """Every name of the file, but for those in the text of attributes."""
+    graph = model.graph
+    yield from (s.domain for s in model.opset_import)
+    yield from (v.name for v in (*graph.input, *graph.output, *graph.value_info, *graph.initializer))
+    yield from (t.values.name for t in graph.sparse_initializer)
+    yield from (text for t in graph.initializer for e in t.external_data for text in (e.key, e.value))
+    yield from (d.dim_param for v in (*graph.input, *graph.output, *graph.value_info) for d in dimensions(v))
+    for function in model.functions:
+        yield from (function.name, function.domain, *function.input, *function.output, *function.attribute)
+        yield from (s.domain for s in function.opset_import)
+    for node in (*graph.node, *(n for f in model.functions for n in f.node)):
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        for attribute in node.attribute:
+            yield from (attribute.name, attribute.ref_attr_name, attribute.t.name, attribute.g.name)
+            yield from (text for e in attribute.t.external_data for text in (e.key, e.value))
+
+
+def dimensions(info: Any) -> Any:
+    """The dimensions that a ValueInfo declares."""
+    return info.type.tensor_type.shape.dim
+
+
 def onnx_parse_errors() -> tuple[type[Exception], ...]:
-    """What damaged bytes raise; text that is not UTF-8 shows when it is first looked at."""
+    """What damaged bytes raise."""
     from google.protobuf.message import DecodeError
 
     return (DecodeError, UnicodeDecodeError, RecursionError)

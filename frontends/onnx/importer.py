@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ def import_onnx(path: Path, input_shape: InputShape = None) -> Module:
     from cnn2snn_ir.frontends.onnx.standard.importer import import_standard
     from cnn2snn_ir.frontends.onnx.standard.inference import inferred_shapes
 
-    return import_standard(graph, lambda: inferred_shapes(path), input_shape).module
+    return import_standard(graph, partial(inferred_shapes, path), input_shape).module
 
 
 def read_graph(path: Path) -> OnnxGraph:

@@ -219,7 +219,7 @@ def external_path(folder: Path, location: str, place: Place) -> Path:
     """Where external data lie: an ordinary file in the model's folder or below, links followed."""
     parts = PurePosixPath(location.replace("\\", "/"))
     base = folder.resolve()
-    if not location or "\0" in location or parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
+    if not location or "\0" in location or parts.is_absolute() or ".." in parts.parts or ":" in location:
         raise external(place, "its data lie outside of the model's folder", location or "no location", f"below {base}")
     path = (base / parts).resolve()
     if not path.is_relative_to(base):

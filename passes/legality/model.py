@@ -38,6 +38,5 @@ def model_rules(generation: str) -> tuple[Rule, ...]:
             CONVERTER,
             FLOAT_OPS,
             float_before_integers,
-            rewrites=("fold-quantized-activations",),
         ),
     )

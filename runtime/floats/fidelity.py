@@ -14,6 +14,7 @@ from cnn2snn_ir.reference import run as interpret
 from cnn2snn_ir.runtime.comparison import chunk_size
 from cnn2snn_ir.runtime.floats.matching import is_real, match
 from cnn2snn_ir.runtime.floats.model import Array, FloatModel
+from cnn2snn_ir.runtime.model import Model
 
 
 @dataclass
@@ -89,6 +90,20 @@ def measure(module: Module, original: FloatModel, x: Array) -> Report:
         for row in rows:
             row.update(reals[row.layer], floats.get(matches[row.layer].key))
         compare_outputs(report, output, floats.get(original.output))
+    return report
+
+
+def measure_outputs(program: Model, original: FloatModel, x: Array) -> Report:
+    """Run a program and another model of the same function on the samples, in chunks, and compare what comes out."""
+    report = Report([], [], Fidelity("output", "output"), len(x))
+    size = chunk_size(program.module)
+    for start in range(0, len(x), size):
+        part = x[start : start + size]
+        found = program.predict(part)
+        theirs = original.run(part, {original.output}).get(original.output)
+        if theirs is not None and theirs.ndim == 2:
+            found = found.reshape(len(found), -1)
+        compare_outputs(report, found, theirs)
     return report
 
 

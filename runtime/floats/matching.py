@@ -20,6 +20,8 @@ from cnn2snn_ir.dialects.builtin import Module
 from cnn2snn_ir.ir import Op
 from cnn2snn_ir.runtime.floats.model import FloatValue
 
+ONNX_SUFFIX = ".onnx"
+
 WEIGHTED = ("Conv", "Dense", "Gemm", "MatMul")
 """Parts of the kinds of layers that others can be folded into."""
 
@@ -45,11 +47,18 @@ class Node(NamedTuple):
 
 
 def match(module: Module, floats: Sequence[FloatValue]) -> dict[str, FloatValue]:
-    """Name of a quantized value ▶ the float value that is the same."""
+    """Name of a quantized value ▶ the float value that is the same.
+
+    An ONNX file that was quantized keeps the names of tensors, and these stand for what they did.
+    """
+    by_key = {value.key: value for value in floats}
+    if str(module.annotations.get("source", "")).endswith(ONNX_SUFFIX):
+        names = (value.name or "" for op in module.body for value in op.results)
+        if kept := {name: by_key[name] for name in names if name in by_key}:
+            return kept
     shared = {v.layer for v in floats} & {v.name for op in module.body for v in op.results}
     hosts = {layer: found for layer, hosts in folded(floats).items() if (found := hosts & shared)}
     ours, theirs = last_of(quantized_nodes(module, shared, hosts)), last_of(float_nodes(floats, shared, hosts))
-    by_key = {value.key: value for value in floats}
     return {key: by_key[theirs[work]] for work, key in ours.items() if work and work in theirs}
 
 

@@ -11,6 +11,7 @@ from generators.recorded import FIXTURES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from cnn2snn_ir.api import compile_model
 from cnn2snn_ir.diagnostics import CompileError
@@ -210,6 +211,76 @@ def test_what_no_layer_holds_is_imported_exactly_and_refused_for_the_chip(tmp_pa
         with pytest.raises(CompileError) as caught:
             compile_model(path)
         assert [d.code for d in caught.value.diagnostics if d.severity == "error"] == [code]
+
+
+# ---- what the host computes -----------------------------------------------------------------------------------------
+
+
+def made(kind, *inputs, **attributes):
+    return helper.make_node(kind, ["y", *inputs], ["z"], kind.lower(), **attributes)
+
+
+TAILS = {
+    **{kind: [made(kind)] for kind in ("Sigmoid", "Tanh", "HardSwish", "Softplus", "Softsign", "Relu", "Mish")},
+    "Softmax of channels": [made("Softmax", axis=1)],
+    "Softmax of rows": [made("Softmax", axis=2)],
+    "Softmax of columns": [made("Softmax")],
+    "Flatten": [made("Flatten")],
+    "Reshape": [made("Reshape", "open")],
+    "Reshape of all samples": [made("Reshape", "fixed")],
+    "Identity": [made("Identity")],
+    "Dropout": [made("Dropout")],
+    "Dense": [made("Flatten"), helper.make_node("Gemm", ["z", "w", "b"], ["p"], "dense", transB=1)],
+    "Dense without bias": [made("Flatten"), helper.make_node("Gemm", ["z", "v"], ["p"], "dense")],
+}
+"""Standard operators behind the dequantizer, `y`."""
+
+
+def with_tail(nodes):
+    model = small()
+    model.graph.node.extend(nodes)
+    random = np.random.default_rng(4)
+    more = {"open": np.array([0, -1]), "fixed": np.array([-1, 144])}
+    more |= {"w": random.normal(size=(3, 144)), "v": random.normal(size=(144, 3)), "b": random.normal(size=3)}
+    arrays = {name: values.astype("f4") if values.dtype.kind == "f" else values for name, values in more.items()}
+    model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in arrays.items())
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info(nodes[-1].output[0], onnx.TensorProto.FLOAT, None))
+    return model
+
+
+@pytest.mark.parametrize("name", TAILS)
+def test_the_host_computes_a_float_tail(name, tmp_path):
+    model = with_tail(TAILS[name])
+    samples = np.random.default_rng(3).normal(0, 0.7, (2, 3, 6, 6)).astype(np.float32)
+    with np.errstate(all="ignore"):  # in its sigmoid
+        (expected,) = ReferenceEvaluator(model).run(None, {"input": samples})
+    module, _ = compile_model(save(model, tmp_path), allow_float_tail=True)
+    found = Model(module).predict(nhwc(samples))
+    assert found.shape == nhwc(expected).shape
+    assert np.allclose(found, nhwc(expected), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("node", "found"),
+    [
+        (made("Softmax", axis=0), "0"),
+        (made("Flatten", axis=2), "axis 2"),
+        (made("Reshape", "shape"), "nothing makes"),
+        (made("Gemm", "w"), "tensor<?x6x6x4xf32>"),
+        (made("LRN", size=3), "1 computed inputs"),
+        (made("Relu", consumed_inputs=[1]), "consumed_inputs"),
+    ],
+)
+def test_a_tail_that_the_host_does_not_compute(node, found, tmp_path):
+    model = with_tail([node])
+    if found == "nothing makes":
+        model.graph.initializer.append(numpy_helper.from_array(np.array([0, 4, 36]), "shape"))
+        found = "[0, 4, 36]"
+    with pytest.raises(CompileError) as caught:
+        load_model(save(model, tmp_path))
+    (told,) = caught.value.diagnostics
+    assert (told.code, told.where) == ("QML-FLOAT", f"{node.name} ({node.op_type})")
+    assert found in told.found
 
 
 def test_scales_are_kept_for_comparisons_with_floats(tmp_path):

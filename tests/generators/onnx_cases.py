@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,7 @@ def imported(model: Any, folder: Path, input_shape: Any = None) -> Imported:
     """Import a model by way of a file."""
     path = folder / "model.onnx"
     path.write_bytes(model.SerializeToString())
-    return import_standard(read_graph(path), lambda: inferred_shapes(path), input_shape)
+    return import_standard(read_graph(path), partial(inferred_shapes, path), input_shape)
 
 
 def computed(found: Imported, inputs: dict[str, Array]) -> list[Array]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from cnn2snn_ir.diagnostics import fail
@@ -12,6 +14,9 @@ from cnn2snn_ir.ir import F32, Value, si, ui
 
 PERMUTATIONS = {4: ((0, 1, 2, 3), (0, 3, 1, 2)), 2: ((0, 1),)}
 """By rank: how the quantizer may reorder its input.  The second is of a model that reads NHWC."""
+
+LARGEST_SAMPLE = 1 << 25
+"""More than an image of 4K has; a conversion runs the model, which must fit into memory."""
 
 INTEGERS = {"uint8": ui(8), "int8": si(8)}
 
@@ -47,6 +52,10 @@ def sample_shape(call: Call, name: str) -> tuple[int, ...]:
         found = "no shape" if shape is None else shown(shape)
         advice = "export the model with sizes, such as [N, 3, 32, 32]"
         raise fail("QML-INPUT", "the shape of the model's input is not fixed", where=where, found=found, help=advice)
+    count = math.prod(int(d or 0) for d in shape[1:])
+    if count > LARGEST_SAMPLE:
+        found, allowed = f"{shown(shape)}, {count} numbers", f"at most {LARGEST_SAMPLE} numbers a sample"
+        raise fail("QML-INPUT", "the model's input is too large", where=where, found=found, allowed=allowed)
     legal = PERMUTATIONS.get(len(shape), ())
     order = call.node.attributes["perm"]
     if order not in legal:

@@ -62,7 +62,7 @@ def rescaled(call: Call, x: Value, scale: Array, offset: Array) -> Value:
         return with_bias(call, owner, offset)
     if (pattern := hard_sigmoid(x, scale, offset)) is not None:
         return call.emit(pattern)
-    if isinstance(owner, nn.Affine) and not x.uses:
+    if isinstance(owner, nn.Affine) and call.read_once(only(call)):
         before = 0.0 if owner.offset is None else owner.offset.array.astype(np.float64)
         factors = owner.scale.array.astype(np.float64) * scale
         return affine(call, owner.x, factors, before * scale + offset)

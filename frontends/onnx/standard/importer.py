@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from importlib import import_module
 from typing import NamedTuple
 
@@ -28,8 +29,8 @@ OPERATOR_MODULES = (
 )  # fmt: skip
 """The modules whose functions fill the table of operators."""
 
-Shapes = Callable[[], Mapping[str, Declared]]
-"""Infers the shapes of all values, in ONNX's order; called when a node cannot be imported."""
+Shapes = Callable[[Mapping[str, tuple[int, ...]]], Mapping[str, Declared]]
+"""Shapes of the inputs' samples ▶ types of all values, in ONNX's order; called when a node cannot be imported."""
 
 
 class Imported(NamedTuple):
@@ -71,12 +72,16 @@ class Importer:
 
     def __init__(self, graph: OnnxGraph, shapes: Shapes) -> None:
         self.graph = graph
-        self.shapes = shapes
+        self.infer = shapes
         self.body = Graph()
         self.found = Diagnostics()
         self.values: dict[str, Result] = {}
         self.broken: set[str] = set()
         """Values of which nothing is known."""
+        self.dependent = set(graph.inputs)
+        """Values that depend on the inputs, not only on their shapes."""
+        self.consumed: set[str] = set()
+        """Values that an imported node reads."""
         self.node: Node | None = None
         self.input_axes: dict[str, tuple[int, ...]] = {}
         self.output_axes: dict[str, tuple[int, ...]] = {}
@@ -87,6 +92,10 @@ class Importer:
         for node in self.graph.nodes:
             self.import_node(node)
         outputs = [self.output(name) for name in self.graph.outputs]
+        self.drop_unmade()
+        if self.found.errors:  # all that there is can be checked
+            unread = (x for name, x in self.values.items() if name not in self.consumed)
+            outputs = list(dict.fromkeys(x.value for x in unread if isinstance(x, View)))
         self.body.append(builtin.Return(tuple(value for value in outputs if value is not None)))
         self.sweep()
         source: dict[str, AttrValue] = {"source": self.graph.path.name, "source_sha256": self.graph.sha256}
@@ -120,13 +129,17 @@ class Importer:
     def import_node(self, node: Node) -> None:
         """Import one node, or note why not."""
         self.node = node
+        depends = node.op not in ("Shape", "Size") and any(name in self.dependent for name in node.inputs)
+        if depends:
+            self.dependent.update(filter(None, node.outputs))
         if any(name in self.broken for name in node.inputs):
-            if (node.domain, node.op) not in TABLE and node.op not in FOLDED:
+            if (node.domain, node.op) not in TABLE and (depends or node.op not in FOLDED):
                 self.found.add(refusal(node, self.graph))
             self.broken.update(filter(None, node.outputs))
             return
         try:
             self.keep(node, self.results(node))
+            self.consumed.update(node.inputs)
         except UnsupportedNodeError as error:
             self.reject(node, [replace(error.diagnostic, where=node.where)])
         except CompileError as error:
@@ -159,12 +172,17 @@ class Importer:
     def is_read(self, name: str) -> bool:
         return bool(self.graph.readers(name)) or name in self.graph.outputs
 
+    @cached_property
+    def shapes(self) -> Mapping[str, Declared]:
+        """The types of all values, as far as they can be inferred."""
+        inputs = {name: self.values.get(name) for name in self.graph.inputs}
+        return self.infer({n: tuple(s or 0 for s in x.shape[1:]) for n, x in inputs.items() if isinstance(x, View)})
+
     def reject(self, node: Node, diagnostics: list[Diagnostic]) -> None:
         """Note faults; go on with an input of the shape that the result would have."""
         self.found.extend(diagnostics)
-        depends = any(isinstance(self.values.get(name), View) for name in node.inputs)
         for name in filter(None, node.outputs):
-            substitute = stand_in(self, name) if depends else None
+            substitute = stand_in(self, name) if name in self.dependent else None
             if substitute is None:
                 self.broken.add(name)
             else:
@@ -193,10 +211,14 @@ class Importer:
             self.found.add(replace(error.diagnostic, where=f"output {name}"))
             return None
 
+    def drop_unmade(self) -> None:
+        """Forget ops that could not be made, but had been given their operands."""
+        for op in self.body:
+            for user in [u for value in op.results for u in value.users if u.graph is None]:
+                user.drop_operands()
+
     def sweep(self) -> None:
         """Erase ops of which nobody uses the result: patterns leave them behind."""
         for op in reversed(self.body):
-            for user in [u for value in op.results for u in value.users if u.graph is None]:
-                user.drop_operands()  # an op that could not be made
             if op.pure and op.is_unused:
                 op.erase()

@@ -160,7 +160,7 @@ def real_readers(name: str, graph: OnnxGraph) -> list[Node]:
 
 def stand_in(importer: Importer, name: str) -> View | None:
     """An input in the place of a value that could not be computed, if its shape can be told."""
-    declared = importer.shapes().get(name)
+    declared = importer.shapes.get(name)
     if declared is None or declared.shape is None or len(declared.shape) < 2:
         return None
     sizes = [s for s in declared.shape[1:] if isinstance(s, int) and s > 0]
