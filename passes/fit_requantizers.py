@@ -77,6 +77,9 @@ class Fitter:
             if isinstance(op, qnn.Rescale):
                 self.replace(op)
             else:
+                if isinstance(op, qnn.BiasAdd) and isinstance(op.x.owner, qnn.SumPool):
+                    self.bias_before_sum(op, op.x.owner)
+                    continue
                 if isinstance(op, qnn.BiasAdd) and op.bias.type.element.bits > 8:
                     self.round_bias(op)
                 if isinstance(op, qnn.ReLU) and op.max is not None and op.max.type.element.bits > 8:
@@ -224,6 +227,20 @@ class Fitter:
         op.bias = Tensor.of(mantissa, si(8), op.bias.name)
         op.shift = Tensor.of(shift, ui(8), op.shift.name)
         self.rounded(op, "bias", off_by)
+
+    def bias_before_sum(self, op: qnn.BiasAdd, pool: qnn.SumPool) -> None:
+        """A layer adds its bias at every position, and then sums up."""
+        wanted = (op.bias.int64 << op.shift.int64) / summed(pool)
+        mantissa, shift = as_bytes(wanted)
+        off_by = np.ceil(np.abs((mantissa << shift) - wanted)).astype(np.int64)
+        stem = op.bias.name
+        new = qnn.BiasAdd(
+            pool.x, Tensor.of(mantissa, si(8), stem), Tensor.of(shift, ui(8), f"{stem}_shift"), loc=op.loc
+        )
+        total = self.insert(op, qnn.SumPool(self.insert(op, new), pool.keepdims, pool.acc, loc=pool.loc))
+        self.rewriter.replace_with(op, total)
+        self.rewriter.erase_if_unused(pool)
+        self.rounded(new, "bias", off_by)
 
     def round_bound(self, op: qnn.ReLU, bound: Tensor) -> None:
         """The bound of a rectifier of more than 8 bits becomes an unsigned byte times a power of two."""

@@ -51,7 +51,7 @@ CHECKS = {
         "quantize activations symmetrically to 8 bits, or convert in the mode bounded",
     ),
     "AK2-GRID-02": Meaning(
-        "the chip does not have the grid of a quantized value, so a coarser one takes its place (an error in exact mode)",
+        "the chip does not have the grid of a quantized value; a coarser one takes its place (an error in exact mode)",
         "quantize symmetrically, with steps a power of two apart around additions; or accept it",
     ),
     "AK2-SCALE-01": Meaning(

@@ -57,10 +57,8 @@ def layers_of(model: dict[str, Any], weights: dict[str, Weights]) -> Layers:
         inbound = last if sequential else tuple(inbound_names(nodes))
         walk.add(record, inbound, 1 if sequential else max(len(nodes), 1), weights)
         last = (str(record["config"]["name"]),)
-    if sequential:
-        inputs, outputs = (walk.layers[0].name,), last
-    else:
-        inputs, outputs = end_names(config["input_layers"]), end_names(config["output_layers"])
+    inputs: tuple[str, ...] = (walk.layers[0].name,) if sequential else end_names(config["input_layers"])
+    outputs = last if sequential else end_names(config["output_layers"])
     return Layers(tuple(walk.layers), inputs, tuple(walk.stands_for.get(name, name) for name in outputs))
 
 
