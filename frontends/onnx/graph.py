@@ -14,13 +14,15 @@ from cnn2snn_ir.frontends.onnx.file import STANDARD_DOMAINS, OnnxFile, described
 from cnn2snn_ir.frontends.onnx.tensors import ENCODINGS, Array, StoredTensor
 
 
-class Reference(NamedTuple):
+@dataclass(frozen=True)
+class Reference:
     """An attribute of a node in a function's body that takes the value of the function's attribute."""
 
     attribute: str
 
 
-class Subgraph(NamedTuple):
+@dataclass(frozen=True)
+class Subgraph:
     """A graph as an attribute, of a loop or branch: nothing here computes it."""
 
     name: str

@@ -42,7 +42,7 @@ POINTWISE = (qnn.ReLU, qnn.Requantize, qnn.Shift)
 )
 def round_up(op: qnn.MaxPool, rewriter: Legalizer) -> bool:
     conv = main_of(op)
-    if op.padding is Padding.SAME or not isinstance(conv, Convolution):
+    if op.padding is not Padding.VALID or not isinstance(conv, Convolution):
         return False
     if conv.padding is Padding.VALID and kernel(conv) != (1, 1):
         return False  # they agree, and would no longer

@@ -194,6 +194,14 @@ def unsigned_quantizer(draw, b: Builder) -> Value:
     return stem(draw, b, b.emit(qnn.Quantize(x, frac_bits, si(9), zero), "quantizer"))
 
 
+def linear_quantizer(draw, b: Builder) -> Value:
+    """As ONNX files have it: by division, to a byte with a zero point or without."""
+    x = b.input((*sides(draw), draw(st.sampled_from([1, 3]))), F32)
+    step = b.rng.random(draw(st.sampled_from([(), (x.type.channels,)]))).astype(np.float32) / 8 + np.float32(0.001)
+    zero = b.by_channel(x, ui(8), "zero_point", 0, 255) if draw(BOOL) else None
+    return stem(draw, b, b.emit(qnn.QuantizeLinear(x, Tensor.of(step, F32, "scale"), ui(8), zero), "quantizer"))
+
+
 def geometry(draw, x: Value, kernel: int, paddings: tuple[Padding, ...] = tuple(Padding)) -> dict[str, object]:
     """Strides and padding; `valid` only where the window fits."""
     fits = kernel <= min(x.type.per_sample[:2])
@@ -282,6 +290,6 @@ def classes(draw, b: Builder, x: Value) -> Value:
     return b.emit(nn.Softmax(b.dequantize(x), 1), "softmax", "Softmax") if draw(BOOL) else x
 
 
-INPUTS = (image_input, signed_input, signed_quantizer, unsigned_quantizer)
+INPUTS = (image_input, signed_input, signed_quantizer, unsigned_quantizer, linear_quantizer)
 LAYERS = (conv_layer, depthwise_layer, add_layer, concat_layer, saturating_alignment)
 HEADS = (map_head, float_map_head, average_head, flatten_head)

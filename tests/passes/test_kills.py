@@ -104,6 +104,15 @@ def float_input():
     return b.finish(b.requantize(b.relu(b.conv(x, "stem", 4)), "out"))
 
 
+def divided_input():
+    """A float image that a quantizer divides."""
+    b = Builder(5)
+    x = b.emit(builtin.Input((8, 8, 3), F32), "input")
+    zero, scale = Tensor.of(np.asarray(31), ui(8), "zero"), Tensor.of(np.float32(0.07), F32, "scale")
+    x = b.emit(qnn.QuantizeLinear(x, scale, ui(8), zero), "quantizer")
+    return b.finish(b.requantize(b.relu(b.conv(x, "stem", 4)), "out"))
+
+
 def convolved(pool=None, **options):
     """One convolution that Akida 2 does not have, perhaps with a max pooling."""
 
@@ -473,6 +482,12 @@ KILLS = {
     "scales of the dequantizer": conversion(change(akida2.Dequantizer, "scales", lambda s: s * 2)),
     "padding value not converted": conversion(assign(akida2.InputConv2D, padding_value=None), padded),
     "zero point not converted": conversion(assign(akida2.Quantizer, zero_points=None), float_input),
+    "zero point of a division not converted": conversion(
+        assign(akida2.LinearQuantizer, zero_points=None), divided_input
+    ),
+    "the reciprocal of a scale": conversion(
+        change(akida2.LinearQuantizer, "scales", lambda s: 1 / s), divided_input
+    ),
     "dense rows in the wrong order": conversion(change(akida2.Dense1D, "weights", swapped_flatten), flattened),
     "real and imaginary part of A swapped": conversion(swapped_parts_of_a, recurrent),
     "the other part of the state": conversion(assign(akida2.StatefulRecurrent, part=1), recurrent),

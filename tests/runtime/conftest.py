@@ -226,7 +226,12 @@ def akida2_module(draw: Callable[..., Any]) -> builtin.Module:
     else:
         to = b.pick(si(8), ui(8))
         scales = Tensor.of(np.ldexp(np.float32(1), b.rng.integers(0, 7, b.pick((), shape[-1:]))), element)
-        x = b.add(akida2.Quantizer(x, scales, to, b.maybe(shape[-1], 0, 100, to), name="quantizer"))
+        zero_points = b.maybe(shape[-1], 0, 100, to)
+        if b.pick(True, False):
+            x = b.add(akida2.Quantizer(x, scales, to, zero_points, name="quantizer"))
+        else:
+            steps = Tensor.of(1 / (scales.array * np.float32(1.1)), element)
+            x = b.add(akida2.LinearQuantizer(x, steps, to, zero_points, name="quantizer"))
     for _ in range(b.draw(st.integers(0, 3))):
         if x.type.element.bits > 16 or x.type.rank != 4:
             break
