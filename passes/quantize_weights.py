@@ -99,7 +99,7 @@ class Quantizer:
         weights = layer.weights.array.astype(np.float64)
         columns = weights.reshape(-1, weights.shape[-1])
         scale = scale_of(columns.reshape(-1, 1) if self.scheme.per_tensor else columns, bits)
-        hessian = None if inputs is None or bits >= 8 else correlations(layer, inputs)
+        hessian = None if inputs is None else correlations(layer, inputs)
         top = 2 ** (bits - 1) - 1
         scales = np.broadcast_to(scale, columns.shape[1:])
         found = nearest(columns, scales, top) if hessian is None else with_feedback(columns, scales, top, hessian)

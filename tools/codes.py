@@ -145,9 +145,9 @@ ONNX = {
     "ONNX-OPSET": Meaning(
         "the version of the standard operators is unknown here, or not given", "export with another opset_version"
     ),
-    "ONNX-EMPTY": Meaning("the graph has no node or no output", BROKEN_MODEL),
+    "ONNX-EMPTY": Meaning("the graph has no node or no output, or a node has none", BROKEN_MODEL),
     "ONNX-DOMAIN": Meaning("an operator belongs to a domain that the file does not declare", "export the model again"),
-    "ONNX-NAMES": Meaning("two values of the graph have one name", "give each value its own name"),
+    "ONNX-NAMES": Meaning("two values, functions or attributes have one name", "give each its own name"),
     "ONNX-VALUE": Meaning("a node or an output needs a value that nothing makes", BROKEN_MODEL),
     "ONNX-ORDER": Meaning("nodes are not in the order of their values, or form a cycle", "export the model again"),
     "ONNX-TENSOR": Meaning("a tensor is not what its type and shape say", BROKEN_MODEL),

@@ -124,12 +124,29 @@ def supported_page() -> Iterator[str]:
     yield from ("## Keras layers", "", f"Quantized: {words(importer.TABLE)}.", "")
     yield from (f"Float, behind the last integer: {words(importer.TAIL)}.", "")
     yield from (f"In legacy models: {words(legacy.legacy_classes())}.", "")
+    yield from onnx_operators()
     for subject, rules in RULES_OF.items():
         yield from (f"## {subject[0].upper()}{subject[1:]}", "")
         for source, group in groupby(rules, key=lambda rule: rule.source):
             yield from (f"Source: {source}.", "")
             rows = [(f"`{r.code}`", r.sentence, r.allowed, r.help, words(r.rewrites), r.severity) for r in group]
             yield from table(("code", "rule", "allowed", "what to do", "what does it", "severity"), rows)
+
+
+def onnx_operators() -> Iterator[str]:
+    """The operators that the ONNX frontend reads, by domain, and those that it computes while importing."""
+    from cnn2snn_ir.frontends.onnx.standard.call import TABLE
+    from cnn2snn_ir.frontends.onnx.standard.constants import FOLDED
+    from cnn2snn_ir.frontends.onnx.standard.importer import fill_table
+
+    fill_table()
+    yield from ("## ONNX operators", "")
+    domains: dict[tuple[str, ...], list[str]] = {}
+    for name in {name for _, name in TABLE}:
+        domains.setdefault(tuple(sorted(d for d, n in TABLE if n == name)), []).append(name)
+    for where, names in sorted(domains.items()):
+        yield from (f"Of {', '.join(d or 'the standard domain' for d in where)}: {words(names)}.", "")
+    yield from (f"On constants, also: {words(FOLDED - {name for domain, name in TABLE if not domain})}.", "")
 
 
 def words(names: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ The checks of the `onnx` package find some of these faults, stop at the first, a
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -141,7 +142,7 @@ def version_faults(model: Any, path: Path) -> Iterator[Diagnostic]:
             if not model.ir_version
             else "export it for an older version",
         )
-    known = onnx.defs.onnx_opset_version()
+    known = newest_opset()
     versions = [s.version for s in model.opset_import if s.domain in STANDARD_DOMAINS]
     if len(set(versions)) != 1 or not 1 <= versions[0] <= known:
         yield Diagnostic(
@@ -152,6 +153,13 @@ def version_faults(model: Any, path: Path) -> Iterator[Diagnostic]:
             allowed=f"one of 1 to {known}",
             help="export the model again, with an opset_version that is allowed",
         )
+
+
+def newest_opset() -> int:
+    """The latest version of the standard operators that `onnx` knows."""
+    import onnx
+
+    return int(onnx.defs.onnx_opset_version())
 
 
 # ---- structure ------------------------------------------------------------------------------------------------
@@ -165,25 +173,40 @@ def structure_faults(model: Any, path: Path) -> Iterator[Diagnostic]:
             yield Diagnostic("ONNX-EMPTY", f"the graph has no {what}", where=str(path), help="is the file truncated?")
     domains = {"" if s.domain in STANDARD_DOMAINS else s.domain for s in model.opset_import}
     for index, node in enumerate(graph.node):
-        domain = "" if node.domain in STANDARD_DOMAINS else node.domain
-        if domain and domain not in domains:
-            yield Diagnostic(
-                "ONNX-DOMAIN",
-                "the node's operator belongs to a domain whose version the file does not tell",
-                where=described(node.name, node.op_type, index),
-                found=node.domain,
-                allowed=", ".join(sorted(d or "the standard domain" for d in domains)),
-            )
-    given = [i.name for i in graph.input]
-    yield from repeated(given, "inputs", path)
-    yield from repeated([o.name for o in graph.output], "outputs", path)
+        yield from node_faults(node, described(node.name, node.op_type, index), domains)
+    yield from repeated([i.name for i in graph.input], "inputs of the graph", str(path))
+    yield from repeated([o.name for o in graph.output], "outputs of the graph", str(path))
+    yield from repeated([t.name for t in graph.initializer], "constants of the graph", str(path))
+    yield from repeated([f"{f.domain}:{operator(f)}" for f in model.functions], "functions", str(path))
     yield from order_faults(graph, path)
 
 
-def repeated(names: list[str], what: str, path: Path) -> Iterator[Diagnostic]:
+def node_faults(node: Any, where: str, domains: set[str]) -> Iterator[Diagnostic]:
+    """A node has outputs, attributes of different names, and an operator of a domain that the file declares."""
+    if node.domain not in (*STANDARD_DOMAINS, *domains):
+        yield Diagnostic(
+            "ONNX-DOMAIN",
+            "the node's operator belongs to a domain whose version the file does not tell",
+            where=where,
+            found=node.domain,
+            allowed=", ".join(sorted(d or "the standard domain" for d in domains)),
+        )
+    if not any(node.output):
+        yield Diagnostic("ONNX-EMPTY", "the node has no output", where=where)
+    yield from repeated([a.name for a in node.attribute], "attributes of the node", where)
+
+
+def operator(message: Any) -> str:
+    """The name of a node's operator, or of a function; there may be several functions of one name ("overloads")."""
+    name = message.op_type if hasattr(message, "op_type") else message.name
+    return f"{name}:{message.overload}" if message.overload else str(name)
+
+
+def repeated(names: list[str], what: str, where: str) -> Iterator[Diagnostic]:
     """A fault for every name that stands more than once."""
-    for name in sorted({n for n in names if names.count(n) > 1}):
-        yield Diagnostic("ONNX-NAMES", f"two {what} of the graph have one name", where=str(path), found=name)
+    for name, count in Counter(names).items():
+        if count > 1:
+            yield Diagnostic("ONNX-NAMES", f"{count} {what} have one name", where=where, found=name)
 
 
 def order_faults(graph: Any, path: Path) -> Iterator[Diagnostic]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnn2snn_ir.frontends.onnx.file import STANDARD_DOMAINS, OnnxFile, described
+from cnn2snn_ir.frontends.onnx.file import STANDARD_DOMAINS, OnnxFile, described, operator
 from cnn2snn_ir.frontends.onnx.tensors import ENCODINGS, Array, StoredTensor
 
 
@@ -125,7 +125,7 @@ def graph_of(file: OnnxFile) -> OnnxGraph:
         tuple(o.name for o in graph.output),
         {**stored, **folded},
         {v.name: declared(v) for v in (*graph.value_info, *graph.output, *graph.input)},
-        {(f.domain, f.name): function_of(f, folder) for f in file.model.functions},
+        {(f.domain, operator(f)): function_of(f, folder) for f in file.model.functions},
         opsets_of(file.model),
     )
 
@@ -142,7 +142,7 @@ def nodes_of(nodes: Iterable[Any], folder: Path) -> Iterator[Node]:
         yield Node(
             index,
             node.name,
-            node.op_type,
+            operator(node),
             "" if node.domain in STANDARD_DOMAINS else node.domain,
             tuple(node.input),
             tuple(node.output),
@@ -201,7 +201,7 @@ def function_of(message: Any, folder: Path) -> Function:
     """A function as data."""
     return Function(
         message.domain,
-        message.name,
+        operator(message),
         tuple(message.input),
         tuple(message.output),
         (*message.attribute, *(a.name for a in message.attribute_proto)),

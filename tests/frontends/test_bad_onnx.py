@@ -171,6 +171,12 @@ def renamed(op):
     return edit
 
 
+def overloaded(model):
+    """A second function of one name, which the node calls."""
+    function(model).overload = node(model).overload = "evil"
+    model.functions.append(functions()[node(model).op_type])
+
+
 def shapeless(model):
     model.graph.input[0].type.tensor_type.ClearField("shape")
 
@@ -275,6 +281,21 @@ CASES = {
     "an output that nobody makes": Bad(
         lambda m: setattr(m.graph.output[0], "name", "z"), "ONNX-VALUE", "net.onnx", "z"
     ),
+    "an output that is an input": Bad(
+        lambda m: setattr(m.graph.output[0], "name", "input"), "QML-ENDS", "net.onnx", "input"
+    ),
+    "two constants of one name": Bad(
+        lambda m: m.graph.initializer.append(tensor(m, "_W")), "ONNX-NAMES", "net.onnx", of_tensor("W")[-5:]
+    ),
+    "two functions of one name": Bad(
+        lambda m: m.functions.append(function(m)), "ONNX-NAMES", "net.onnx", "com.brainchip:Quantized"
+    ),
+    "two attributes of one name": Bad(
+        lambda m: node(m).attribute.append(helper.make_attribute("strides", [2, 2])), "ONNX-NAMES", NODE, "strides"
+    ),
+    "a node without results": Bad(
+        lambda m: m.graph.node.add(op_type="Relu", input=["conv"]), "ONNX-EMPTY", "node 3 (Relu)"
+    ),
     # tensors
     "raw data too short": Bad(encoded("_W", raw_data=b"\0"), "ONNX-TENSOR", of_tensor("W"), "1 bytes for int8"),
     "no data": Bad(encoded("_W", raw_data=None), "ONNX-TENSOR", of_tensor("W"), "0 values for int8"),
@@ -303,6 +324,7 @@ CASES = {
     "external, too long": Bad(external(location="w.bin", length=109), "ONNX-TENSOR", of_tensor("W"), "109 bytes"),
     "external, a link": Bad(external(location="link.bin"), "ONNX-EXTERNAL", of_tensor("W"), "link.bin ▶"),
     "external, a device": Bad(external(location="zero"), "ONNX-EXTERNAL", of_tensor("W"), "zero"),
+    "an overload": Bad(overloaded, "QML-NAME", ":evil)", "QuantizedConv2DBiasedReLUScaled:evil"),
     # functions
     "functions removed": Bad(dropped("functions"), "QML-FUNCTION", QUANTIZER, "0 other functions"),
     "clip at 63": Bad(body(clip_at_63), "QML-BODY", NODE, "constant 63.0"),
@@ -317,6 +339,9 @@ CASES = {
     "an attribute less": Bad(lambda m: function(m).attribute.pop(), "QML-BODY", NODE, "none"),
     "function opset 9": Bad(
         lambda m: setattr(function(m).opset_import[0], "version", 9), "QML-BODY", NODE, "version 9"
+    ),
+    "function opset 99": Bad(
+        lambda m: setattr(function(m).opset_import[0], "version", 99), "QML-BODY", NODE, "version 99"
     ),
     # nodes
     "unknown operator": Bad(renamed("Quantized9D"), "QML-NAME", "(Quantized9D)", "Quantized9D"),

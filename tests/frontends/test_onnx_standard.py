@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from generators.onnx_cases import Array, computed, imported
 from generators.onnx_nets import Net
 from onnx.reference import ReferenceEvaluator
 
-from cnn2snn_ir.diagnostics import CompileError
+from cnn2snn_ir.diagnostics import CompileError, Diagnostics
 from cnn2snn_ir.dialects import nn
 from cnn2snn_ir.dialects.geometry import Padding
 from cnn2snn_ir.frontends import load_model
-from cnn2snn_ir.frontends.onnx.importer import read_graph
+from cnn2snn_ir.frontends.onnx.importer import import_onnx, read_graph
 from cnn2snn_ir.frontends.onnx.standard.importer import Imported, survey_standard
 from cnn2snn_ir.frontends.onnx.standard.inference import inferred_shapes
 from cnn2snn_ir.reference import run
@@ -165,6 +166,25 @@ def test_padding_before_a_convolution_becomes_its_own(tmp_path: Path) -> None:
     n.add("Conv", n.weights(3, 2, 3, 3), strides=[2, 2])
     found = check(n.model((2, 8, 8)), (2, 8, 8), tmp_path)
     assert names(found) == ["conv2d"]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "attributes"),
+    [
+        (2, {}),
+        (3, {"pads": [1, 1, 1, 1], "output_padding": [1, 1]}),  # torch
+        (4, {"pads": [1, 1, 1, 1]}),  # torch
+        (3, {"auto_pad": "SAME_UPPER"}),  # TensorFlow
+        (5, {}),
+    ],
+)
+@pytest.mark.parametrize("group", [1, 3])
+def test_transposed_convolutions(kernel: int, attributes: dict[str, Any], group: int, tmp_path: Path) -> None:
+    n = net(3, 5, 4)
+    weights = n.weights(3, 2 if group == 1 else 1, kernel, kernel)
+    n.add("ConvTranspose", weights, strides=[2, 2], group=group, **attributes)
+    found = check(n.model((3, 5, 4)), (3, 5, 4), tmp_path)
+    assert names(found) == ["conv2d_transpose" if group == 1 else "depthwise_conv2d_transpose"]
 
 
 def test_groups_are_written_out(tmp_path: Path) -> None:
@@ -391,3 +411,37 @@ def test_constants_are_folded(tmp_path: Path) -> None:
         imported(model, tmp_path)
     model.graph.node[0].attribute[0].ints[:] = [3, 0, 1, 2]
     check(model, (3, 8, 8), tmp_path)
+
+
+def function_model() -> Any:
+    """A model of which the only operator is a function of the file: a convolution and a rectifier."""
+    n = net(3, 8, 8)
+    n.add("Block", n.weights(4, 3, 3, 3), domain="local")
+    model = n.model((3, 8, 8))
+    body = [onnx.helper.make_node("Conv", ["x", "w"], ["t"]), onnx.helper.make_node("Relu", ["t"], ["y"])]
+    opset = onnx.helper.make_opsetid("", 17)
+    model.functions.append(onnx.helper.make_function("local", "Block", ["x", "w"], ["y"], body, [opset]))
+    model.opset_import.append(onnx.helper.make_opsetid("local", 1))
+    return model
+
+
+def test_functions_of_the_file_are_their_bodies(tmp_path: Path) -> None:
+    assert names(check(function_model(), (3, 8, 8), tmp_path)) == ["conv2d", "relu"]
+
+
+def test_a_function_that_calls_itself_is_refused(tmp_path: Path) -> None:
+    model = function_model()
+    model.functions[0].node[1].op_type, model.functions[0].node[1].domain = "Block", "local"
+    model.functions[0].opset_import.append(onnx.helper.make_opsetid("local", 1))
+    with pytest.raises(CompileError):
+        imported(model, tmp_path)
+
+
+def test_warnings_and_remarks_reach_the_caller(tmp_path: Path) -> None:
+    n = net(4, 6, 6)
+    n.add("Conv", n.weights(6, 2, 3, 3), group=2)
+    path = tmp_path / "net.onnx"
+    path.write_bytes(n.model((4, 6, 6)).SerializeToString())
+    notes = Diagnostics()
+    import_onnx(path, notes=notes)
+    assert [d.code for d in notes] == ["ONNX-GROUPS"]

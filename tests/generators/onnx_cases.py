@@ -95,7 +95,7 @@ def imported(model: Any, folder: Path, input_shape: Any = None) -> Imported:
     """Import a model by way of a file."""
     path = folder / "model.onnx"
     path.write_bytes(model.SerializeToString())
-    return import_standard(read_graph(path), partial(inferred_shapes, path), input_shape)
+    return import_standard(read_graph(path, inline=bool(model.functions)), partial(inferred_shapes, path), input_shape)
 
 
 def computed(found: Imported, inputs: dict[str, Array]) -> list[Array]:

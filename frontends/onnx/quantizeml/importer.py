@@ -167,7 +167,12 @@ class Importer:
 
     def finish(self) -> builtin.Module:
         """The module, with the file's only output."""
-        output = self.values[self.source.outputs[0]]
+        name = self.source.outputs[0]
+        if name not in self.values:
+            raise fail(
+                "QML-ENDS", "the output must be computed by the model's nodes", where=str(self.source.path), found=name
+            )
+        output = self.values[name]
         self.graph.append(builtin.Return((output,)))
         return builtin.Module(
             self.source.name,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import reduce
 
 from cnn2snn_ir.diagnostics import CompileError, fail
+from cnn2snn_ir.frontends.onnx.file import newest_opset
 from cnn2snn_ir.frontends.onnx.graph import Function, Reference
 from cnn2snn_ir.frontends.onnx.quantizeml.grammar import OpName
 from cnn2snn_ir.frontends.onnx.quantizeml.terms import Term, call, constant, difference, given, terms_of
@@ -211,10 +212,12 @@ def inputs_of(terms: list[Term]) -> dict[str, None]:
 
 def compare(function: Function, wanted: list[Term], inputs: set[str], attributes: set[str], where: str) -> None:
     """Raise `CompileError` with the first thing in which a function is not what it must be."""
-    opset = function.opsets.get("", 0)
-    if opset < OLDEST_OPSET:
+    opset, newest = function.opsets.get("", 0), newest_opset()
+    if not OLDEST_OPSET <= opset <= newest:
         found = f"version {opset}" if opset else "none"
-        raise unlike(where, function.name, "its version of the standard operators", found, f"{OLDEST_OPSET} or later")
+        raise unlike(
+            where, function.name, "its version of the standard operators", found, f"{OLDEST_OPSET} to {newest}"
+        )
     for what, mine, theirs in (("inputs", inputs, function.inputs), ("attributes", attributes, function.attributes)):
         if sorted(mine) != sorted(theirs):
             found, allowed = (", ".join(sorted(n)) or "none" for n in (theirs, mine))

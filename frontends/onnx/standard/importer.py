@@ -6,6 +6,7 @@ it are looked at too; where no shape can be inferred, only the operators behind 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -18,7 +19,7 @@ from cnn2snn_ir.frontends.onnx.graph import Declared, Node, OnnxGraph
 from cnn2snn_ir.frontends.onnx.standard.call import TABLE, Call, Result
 from cnn2snn_ir.frontends.onnx.standard.constants import FOLDED, Constant, fold, stored
 from cnn2snn_ir.frontends.onnx.standard.faults import UnsupportedNodeError, require
-from cnn2snn_ir.frontends.onnx.standard.inputs import InputShape, add_inputs, stand_in
+from cnn2snn_ir.frontends.onnx.standard.inputs import LARGEST, InputShape, add_inputs, stand_in
 from cnn2snn_ir.frontends.onnx.standard.refused import refusal
 from cnn2snn_ir.frontends.onnx.standard.view import View, channels_last
 from cnn2snn_ir.ir import Graph, Layer, Op, Value, fuse
@@ -116,6 +117,8 @@ class Importer:
         """Append an op that belongs to the current node; gives its result."""
         if self.node is not None:
             op.loc = fuse(op.loc, Layer(self.title(self.node), self.node.op, self.node.index))
+        size = math.prod(op.result.type.per_sample)
+        require(size <= LARGEST, "a result too large for a chip", found=op.result.type, code="ONNX-SHAPE")
         self.body.append(op)
         return op.result
 

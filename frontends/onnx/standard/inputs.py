@@ -21,8 +21,8 @@ InputShape = Sequence[int] | Mapping[str, Sequence[int]] | None
 ELEMENTS = {"float32": F32, "uint8": ui(8), "int8": si(8), "uint16": ui(16), "int16": si(16)}
 """What an input may hold, by ONNX's names."""
 
-LARGEST = 1 << 30
-"""No sample has more elements."""
+LARGEST = 1 << 28
+"""No sample of a value has more elements."""
 
 ELEMENTWISE = frozenset({
     "Add", "Sub", "Mul", "Div", "Cast", "Clip", "Relu", "Identity", "QuantizeLinear", "DequantizeLinear",

@@ -35,6 +35,11 @@ class Kernel:
         return tuple(self.values.shape)
 
     @property
+    def filters(self) -> int:
+        """The size of the first dimension."""
+        return self.shape[0] if self.shape else 0
+
+    @property
     def described(self) -> str:
         """The shape as messages show it."""
         return str(list(self.shape))
@@ -113,13 +118,12 @@ def without_dead_filters(call: Call, quantized: Quantized, axis: int, scale: Arr
     return alive, quantized.element, np.where(dead, scale.max(), scale)
 
 
-def bias_tensor(call: Call, index: int, filters: int, factor: float = 1.0) -> Tensor:
-    """A bias, one for each filter: reals, or what its integers are worth."""
-    values = bias_values(call.constant(index)) * factor
-    if values.size == 1:
-        values = np.full(filters, values.reshape(-1)[0])
-    while values.ndim > 1 and values.shape[0] == 1:
-        values = values[0]
+def bias_tensor(call: Call, index: int, filters: int, factor: float | None = None) -> Tensor:
+    """A bias, one for each filter: reals, or what its integers are worth; one with a factor may be broadcast."""
+    values = bias_values(call.constant(index))
+    if factor is not None:
+        values = np.full(filters, values.reshape(-1)[0]) if values.size == 1 else values
+        values = (values[0] if values.ndim == 2 and values.shape[0] == 1 else values) * factor
     found = f"{list(values.shape)} for {filters} filters"
     require(values.shape == (filters,), "a bias that does not fit the weights", found=found, code="ONNX-SHAPE")
     return call.reals(values, "bias")

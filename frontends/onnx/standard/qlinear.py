@@ -21,7 +21,7 @@ from cnn2snn_ir.frontends.onnx.standard.pooling import averaged
 from cnn2snn_ir.frontends.onnx.standard.quantized import quantized, reals_of, scales, weights, zeros
 from cnn2snn_ir.frontends.onnx.standard.shapes import joined
 from cnn2snn_ir.frontends.onnx.standard.view import Grid, View, map_axes
-from cnn2snn_ir.frontends.onnx.standard.weighted import convolved, multiplied
+from cnn2snn_ir.frontends.onnx.standard.weighted import convolved, matrix, multiplied
 from cnn2snn_ir.ir import F64, Tensor, ui
 
 Array = npt.NDArray[Any]
@@ -68,13 +68,13 @@ def bias(call: Call, index: int, x: int, w: int, filters: int) -> Tensor | None:
 def qlinear_conv(call: Call) -> View:
     call.expect("channels_last", 0)
     weight = kernel(call, 3, axis=0)
-    result = convolved(call, real(call, 0), weight, bias(call, 8, 0, 3, weight.shape[0]))
+    result = convolved(call, real(call, 0), weight, bias(call, 8, 0, 3, weight.filters))
     return rounded(call, result, 6)
 
 
 @operator("QLinearMatMul", integers=True)
 def qlinear_matmul(call: Call) -> View:
-    return rounded(call, multiplied(call, real(call, 0), kernel(call, 3, axis=1), None), 6)
+    return rounded(call, multiplied(call, real(call, 0), matrix(kernel(call, 3, axis=1)), None), 6)
 
 
 @operator("QGemm", domains=[MICROSOFT], integers=True)
@@ -82,7 +82,7 @@ def qgemm(call: Call) -> View:
     call.expect("transA", 0)
     transposed = bool(call.attribute("transB", 0))
     weight = kernel(call, 3, axis=0 if transposed else 1)
-    weight = weight.transposed((1, 0)) if transposed else weight
+    weight = matrix(weight, transposed)
     alpha = call.attribute("alpha", 1.0)
     require(alpha == 1.0 or not call.has(6), "a factor in front of a product with a bias", found=alpha, allowed="1")
     result = multiplied(call, real(call, 0), weight.scaled(alpha), bias(call, 6, 0, 3, weight.shape[1]))
@@ -98,7 +98,7 @@ def conv_integer(call: Call) -> View:
 @operator("MatMulInteger", integers=True)
 def matmul_integer(call: Call) -> View:
     x, worth = counted(call)
-    return multiplied(call, x, integer_kernel(call, worth, axis=1), None)
+    return multiplied(call, x, matrix(integer_kernel(call, worth, axis=1)), None)
 
 
 def counted(call: Call) -> tuple[View, Array]:

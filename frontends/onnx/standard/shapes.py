@@ -65,6 +65,7 @@ def reshape(call: Call) -> View:
     x = call.any_view(0)
     wanted = call.constant(1) if call.has(1) else computed(np.array(call.ints("shape"), np.int64))
     keep_zeros = bool(call.attribute("allowzero", 0))
+    require(wanted.values.dtype.kind in "iu", "a shape must hold integers", found=wanted.dtype, code="ONNX-TYPE")
     first, second = wanted.at(0).reshape(-1), wanted.at(1).reshape(-1)
     require(first.size > 0, "a reshape to a single number", found="[]", code="ONNX-BATCH")
     sizes = [None if a != b else int(a) for a, b in zip(first, second, strict=True)]
@@ -112,6 +113,8 @@ def concat(call: Call) -> View:
 
 def joined(call: Call, parts: list[View]) -> View:
     """Views joined along the node's axis."""
+    ranks = {p.rank for p in parts}
+    require(len(ranks) == 1, "operands of different ranks are joined", found=sorted(ranks), code="ONNX-SHAPE")
     axis = parts[0].axis(call.attribute("axis", 1))
     require(axis != 0, "samples are joined, not what belongs to one", found="axis 0", code="ONNX-BATCH")
     grids = {id(p.grid): p.grid for p in parts}.values()

@@ -23,7 +23,7 @@ Array = npt.NDArray[Any]
 def conv(call: Call) -> View:
     x = call.view(0)
     kernel = kernel_of(call, 1, axis=0)
-    bias = bias_tensor(call, 2, kernel.shape[0]) if call.has(2) else None
+    bias = bias_tensor(call, 2, kernel.filters) if call.has(2) else None
     return convolved(call, x, kernel, bias)
 
 
@@ -149,8 +149,7 @@ def gemm(call: Call) -> View:
     transposed = bool(call.attribute("transB", 0))
     alpha, beta = call.attribute("alpha", 1.0), call.attribute("beta", 1.0)
     kernel = kernel_of(call, 1, axis=0 if transposed else 1)
-    require(len(kernel.shape) == 2, "a product with what is no matrix", found=kernel.described, code="ONNX-SHAPE")
-    kernel = kernel.transposed((1, 0)) if transposed else kernel
+    kernel = matrix(kernel, transposed)
     bias = bias_tensor(call, 2, kernel.shape[1], beta) if call.has(2) else None
     require(x.rank == 2, "a product with what is no matrix", found=x.described, allowed="rank 2", code="ONNX-SHAPE")
     return multiplied(call, x, kernel.scaled(alpha), bias)
@@ -162,8 +161,13 @@ def matmul(call: Call) -> View:
     require(call.is_constant(1) or call.is_constant(0), message, help="use a layer with constant weights")
     require(not call.is_constant(0), "a product with a constant on the left", help="put the weights on the right")
     kernel = kernel_of(call, 1, axis=-1)
+    return multiplied(call, call.view(0), matrix(kernel), None)
+
+
+def matrix(kernel: Kernel, transposed: bool = False) -> Kernel:
+    """Weights of two dimensions."""
     require(len(kernel.shape) == 2, "a product with what is no matrix", found=kernel.described, code="ONNX-SHAPE")
-    return multiplied(call, call.view(0), kernel, None)
+    return kernel.transposed((1, 0)) if transposed else kernel
 
 
 def multiplied(call: Call, x: View, kernel: Kernel, bias: Tensor | None) -> View:
