@@ -52,6 +52,6 @@ def tflite(path: Path) -> CompileError:
         where=str(path),
         found=path.suffix,
         allowed=", ".join(MODEL_SUFFIXES),
-        help="give the Keras model that it was made from, or an ONNX file (python -m tf2onnx.convert --tflite FILE.tflite "
-        "--output FILE.onnx; models with variables have no ONNX form)",
+        help="give the Keras model that it was made from, or make an ONNX file of it: python -m tf2onnx.convert "
+        "--tflite FILE.tflite --output FILE.onnx (models with variables have no ONNX form)",
     )

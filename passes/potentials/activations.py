@@ -46,7 +46,8 @@ def relu(folder: Folder, op: nn.ReLU, source: Potentials) -> Potentials:
     """What quantizes the rectified sums rectifies them too; if they have other readers they are rectified here."""
     bounds = [Fraction(op.max_value)] if op.max_value is not None else []
     high = min([*bounds, *([source.high] if source.high is not None else [])], default=None)
-    held = replace(source, low=Fraction(0), high=high)
+    held = replace(source, low=Fraction(0), high=high, name=op.result.name)
+    op.result.name = None
     if op.x.has_one_use and op.result.has_one_use:
         folder.rewriter.replace_with(op, source.value)
         return held

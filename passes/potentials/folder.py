@@ -42,6 +42,8 @@ class Potentials:
     bound: int
     low: Fraction | None = None
     high: Fraction | None = None
+    name: str | None = None
+    """What the model calls the rectified sums."""
 
     @property
     def rectified(self) -> bool:
@@ -150,7 +152,7 @@ class Folder:
         if source.low != 0 or (limit is not None and limit.min() < 0):
             raise UnfoldableError("it is clipped to something that is no rectifier")
         top = None if limit is None else Tensor.of(limit.astype(np.int64), ui(31), f"{stem}/max_value")
-        value = self.insert(reader, qnn.ReLU(value, top))
+        value = self.insert(reader, qnn.ReLU(value, top), source.name)
         bound = source.bound + int(np.abs(np.asarray(zero, np.float64)).max(initial=0))
         return Potentials(value, source.scale, rational(None), bound)
 
