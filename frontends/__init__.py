@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cnn2snn_ir.diagnostics import CompileError, fail
 from cnn2snn_ir.dialects.builtin import Module
 
 KERAS_SUFFIXES = (".h5", ".hdf5", ".keras")
@@ -15,6 +16,8 @@ MODEL_SUFFIXES = (*KERAS_SUFFIXES, ONNX_SUFFIX)
 def load_model(path: str | Path) -> Module:
     """Import a model file as a module; raises `CompileError` listing everything that prevents it."""
     path = Path(path)
+    if path.suffix.lower() == ".tflite":
+        raise tflite(path)
     if path.suffix.lower() == ONNX_SUFFIX:
         from cnn2snn_ir.frontends.onnx.importer import import_onnx
 
@@ -30,6 +33,8 @@ def load_float_model(path: str | Path, input_shape: tuple[int, ...] | None = Non
     `input_shape` is the shape of a sample in ONNX's order, where an ONNX file leaves it open.
     """
     path = Path(path)
+    if path.suffix.lower() == ".tflite":
+        raise tflite(path)
     if path.suffix.lower() == ONNX_SUFFIX:
         from cnn2snn_ir.frontends.onnx.importer import import_onnx
 
@@ -37,3 +42,16 @@ def load_float_model(path: str | Path, input_shape: tuple[int, ...] | None = Non
     from cnn2snn_ir.frontends.keras_h5.floating import import_float_keras
 
     return import_float_keras(path)
+
+
+def tflite(path: Path) -> CompileError:
+    """The error for a file of TensorFlow Lite, which holds a quantized network in a form of its own."""
+    return fail(
+        "FILE-TFLITE",
+        "TensorFlow Lite files are not read",
+        where=str(path),
+        found=path.suffix,
+        allowed=", ".join(MODEL_SUFFIXES),
+        help="give the Keras model that it was made from, or an ONNX file (python -m tf2onnx.convert --tflite FILE.tflite "
+        "--output FILE.onnx; models with variables have no ONNX form)",
+    )

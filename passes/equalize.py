@@ -11,15 +11,16 @@
 A rectifier without a bound, a maximum, a mean and a sum of values rescaled alike are as large as what they read, so a
 factor for each channel passes through them.  The factors make weights alike (`by = weights`): the square root of the
 ratio of the channel's range in the weights that write and in those that read it.  Or they make activations alike
-(`by = activations`), so that one step for a whole tensor is as good as one a channel: every channel gets the range of
-the largest.  `strength` takes a power of these latter factors, so that weights take only a part of the difference.
+(`by = activations`), so that one step for a whole tensor is as good as one a channel: with a `strength` of 1 every
+channel gets the range of the largest, and weights take all of the difference; with less, that power of the factors is
+taken, and both sides have a part of it.
 What a channel was divided by is told by the annotation `rate`.
 
 Preconditions: weights are floats; for activations, `calibrate`.  Contract: relative(1e-06); exact with power-of-two
 factors.
 
 Source: M. Nagel, M. van Baalen, T. Blankevoort, M. Welling, Data-Free Quantization Through Weight Equalization and
-Bias Correction, ICCV 2019, section 4.1.
+Bias Correction, ICCV 2019, section 4.1; for the strength, G. Xiao et al., SmoothQuant, ICML 2023, equation 4.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ class Equalize(Pass):
     ensures = Level.NN
 
     by: By = option(By.WEIGHTS, "what is made alike")
-    strength: float = option(1.0, "the part of the difference, in powers, that activations lose")
+    strength: float = option(0.5, "the part of the difference, in powers, that activations lose")
     power_of_two: bool = option(False, "only factors that floats multiply by exactly")
 
     def run(self, op: Op, context: PassContext) -> bool:

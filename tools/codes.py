@@ -92,6 +92,9 @@ FILES = {
     "FILE-EMPTY": Meaning("the file is empty", BROKEN_MODEL),
     "FILE-FORMAT": Meaning("the file is none that is asked for", "save the model as .h5, .keras or .onnx"),
     "FILE-DAMAGED": Meaning("the model file ends early or contradicts itself", BROKEN_MODEL),
+    "FILE-TFLITE": Meaning(
+        "the file is one of TensorFlow Lite", "give the Keras model it was made from, or convert it with tf2onnx"
+    ),
     "FILE-SAME": Meaning("the output would overwrite the input", "choose another output"),
     "FILE-TEXT": Meaning("a text file is not UTF-8", "save it as UTF-8"),
     "DUMP-FOLDER": Meaning("the folder for dumps holds other files", "choose an empty folder"),
