@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from generators.onnx_cases import Array, computed, imported
 from generators.onnx_faults import spoiled
-from generators.onnx_nets import random_net
+from generators.onnx_nets import quantized_net, random_net
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from onnx.reference import ReferenceEvaluator
 
 from cnn2snn_ir.diagnostics import CompileError
+from cnn2snn_ir.dialects import nn
 from cnn2snn_ir.frontends.onnx.standard.importer import Imported
 from cnn2snn_ir.text import parse_module, print_module
 
@@ -30,7 +31,9 @@ def expected(model: Any, x: Array) -> Array:
         except ValueError:  # it fails for windows that lie in a border as a whole
             reject()
         return result
-    (result,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    options = onnxruntime.SessionOptions()  # as the file says: its optimisations round elsewhere
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    (result,) = onnxruntime.InferenceSession(model.SerializeToString(), options).run(None, {"x": x})
     return result
 
 
@@ -46,6 +49,21 @@ def test_random_networks(seed: int) -> None:
     np.testing.assert_allclose(result, wanted, rtol=1e-3, atol=1e-4 * max(1.0, np.abs(wanted).max()))
     text = print_module(found.module, weights="inline")
     assert print_module(parse_module(text), weights="inline") == text
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.integers(0, 2**32 - 1))
+def test_random_quantized_networks(seed: int) -> None:
+    """Powers of two make every sum exact: so is every level."""
+    model, x = quantized_net(seed)
+    wanted = expected(model, x)
+    with tempfile.TemporaryDirectory() as folder:
+        found = imported(model, Path(folder))
+    (result,) = computed(found, {"x": x})
+    np.testing.assert_array_equal(result, wanted)
+    for op in found.module.body:
+        if isinstance(op, nn.Conv2D | nn.DepthwiseConv2D | nn.Dense):
+            assert not op.weights.type.element.is_float
 
 
 SMALL = 1 << 20

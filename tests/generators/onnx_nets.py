@@ -216,3 +216,65 @@ def random_net(seed: int) -> tuple[Any, Array]:
     if random.random() < 0.7:
         head(net)
     return net.model(shape), random.normal(size=(2, *shape)).astype(np.float32)
+
+
+@dataclass
+class QuantizedNet(Net):
+    """A network of integers: weights are stored ones, and every node's result is rounded to a grid.
+
+    All scales are powers of two, so float32 computes exactly, and ties are ties everywhere.
+    """
+
+    def weights(self, *shape: int) -> str:
+        """Stored integers of 8 bits, dequantized; one scale for each filter, or one for all."""
+        filters = shape[0] if self.random.random() < 0.5 else 1
+        kind = np.int8 if filters > 1 or self.random.random() < 0.5 else np.uint8
+        values = self.random.integers(np.iinfo(kind).min, np.iinfo(kind).max + 1, shape).astype(kind)
+        scale = np.ldexp(np.float32(1), self.random.integers(-9, -5, filters)).astype(np.float32)
+        zero = np.full(filters, 0 if kind is np.int8 else 128, kind)
+        if filters == 1:
+            scale, zero = scale[0], zero[0]
+        before, self.value = self.value, self.constant(values)
+        name = super().add("DequantizeLinear", self.constant(scale), self.constant(zero), axis=0)
+        self.value = before
+        return name
+
+    def add(self, op: str, *operands: str, shape: tuple[int, ...] | None = None, **attributes: Any) -> str:
+        """A node, and the rounding of its result."""
+        super().add(op, *operands, shape=shape, **attributes)
+        if op in ("Conv", "Add", "Gemm"):
+            self.rounded()
+        return self.value
+
+    def rounded(self) -> None:
+        """A pair of QuantizeLinear and DequantizeLinear."""
+        kind = np.uint8 if self.random.random() < 0.5 else np.int8
+        scale = self.constant(np.ldexp(np.float32(1), int(self.random.integers(-5, 0))))
+        zero = self.constant(np.asarray(self.random.integers(0, 100), kind))
+        super().add("QuantizeLinear", scale, zero)
+        super().add("DequantizeLinear", scale, zero)
+
+
+def rectifier(net: Net) -> None:
+    net.add("Relu")
+
+
+EXACT = [conv, grouped, rectifier, clip, max_pool, residual, concat, back_and_forth, upsample, pad]
+"""Steps that compute exactly with few bits."""
+
+
+def quantized_net(seed: int) -> tuple[Any, Array]:
+    """A model whose every value lies on a grid, and a batch of inputs."""
+    random = np.random.default_rng(seed)
+    shape = (int(random.integers(1, 4)), int(random.integers(5, 10)), int(random.integers(5, 10)))
+    net = QuantizedNet(random, shape=shape)
+    net.rounded()
+    for _ in range(int(random.integers(1, 6))):
+        if min(net.shape[1:]) < 3 or max(net.shape[1:]) > 24:
+            break
+        EXACT[int(random.integers(len(EXACT)))](net)
+    if random.random() < 0.5:
+        size = int(np.prod(net.shape))
+        net.add("Flatten", shape=(size,))
+        net.add("Gemm", net.weights(4, size), shape=(4,), transB=1)
+    return net.model(shape), (4 * random.normal(size=(2, *shape))).astype(np.float32)

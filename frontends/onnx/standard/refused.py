@@ -28,7 +28,6 @@ REASONS: dict[str, tuple[str, str]] = {
     ),
     "FloatQuant": ("numbers of a float format of few bits", "quantize to integers"),
     "Trunc": ("a truncation of integers to fewer bits", "quantize the average pooling's result with Quant instead"),
-    "Erf": ("the error function stands alone", "it is imported as part of Gelu: x/2 · (1 + erf(x/√2))"),
     "Attention": ("attention is not supported", "use a network of convolutions"),
     "MaxUnpool": ("the positions of maxima are not kept", "use Resize or ConvTranspose"),
     "NonMaxSuppression": ("boxes are not selected on the chip", "end the model before it"),
