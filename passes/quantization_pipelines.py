@@ -50,7 +50,7 @@ def quantize_float(
             *((ApplyInputScaling(to=reads),) if reads else ()),
             *prepare_nn().items,
             *((Calibrate(), Equalize(By.ACTIVATIONS)) if equalize else ()),
-            Calibrate(Method.MSE if chosen.activation_bits < 8 else Method.PERCENTILE, bits=chosen.activation_bits),
+            Calibrate(Method.MSE if chosen.activation_bits < 8 else Method.MAX, bits=chosen.activation_bits),
             PlaceQuantizers(chosen.name, power_of_two),
             QuantizeWeights(chosen.name),
             *to_integers(target),

