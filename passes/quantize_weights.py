@@ -49,10 +49,9 @@ def scale_of(columns: Reals, bits: int) -> Reals:
     """Integers a unit of the weights, for each column [taps, columns]."""
     top = 2 ** (bits - 1) - 1
     largest = np.maximum(np.abs(columns).max(axis=0), SMALLEST)
-    if bits >= 8:
-        return top / largest
-    errors = np.stack([error(columns, top / (largest * part), top) for part in FRACTIONS])
-    best: Reals = top / (largest * FRACTIONS[errors.argmin(axis=0)])
+    fractions = FRACTIONS[:1] if bits >= 8 else FRACTIONS
+    errors = np.stack([error(columns, top / (largest * part), top) for part in fractions])
+    best: Reals = top / (largest * fractions[errors.argmin(axis=0)])
     return best
 
 

@@ -182,7 +182,7 @@ def instead(given: Array | None, array: Array, distance: Array | None) -> Array 
 
 def few(far: npt.NDArray[np.bool_], farther: npt.NDArray[np.bool_]) -> bool:
     """True if what moved may have been ties: by one step, in few elements."""
-    return not farther.any() and np.count_nonzero(far) <= max(MOST_TIES, far.size * FEW)
+    return not farther.any() and int(np.count_nonzero(far)) <= max(MOST_TIES, far.size * FEW)
 
 
 def other_shapes(before: Results, after: Results, where: str) -> Iterator[Diagnostic]:

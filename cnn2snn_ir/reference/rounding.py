@@ -28,4 +28,5 @@ def rescale(op: Rescale, x: Any) -> Ints:
     quotient = (np.asarray(x, np.float64) - op.zero.array.astype(np.float64)) / op.step.array.astype(np.float64)
     far = 2.0**62  # what lies beyond is clipped anyway, and would not fit an integer
     rounded = ROUNDINGS[op.rounding](np.clip(quotient, -far, far)).astype(np.int64)
-    return np.clip(rounded + values(op.offset), *op.limits)
+    found: Ints = np.clip(rounded + values(op.offset), *op.limits)
+    return found
