@@ -120,13 +120,14 @@ def compile_model(
     from cnn2snn_ir.passes.manager import PassManager
 
     scaling = as_scaling(input_scaling)
-    module = import_any(model)
+    notes = Diagnostics()
+    module = import_any(model, notes)
     version = version_for(module, target)
     pipeline = pipeline_for(module, version, legalize, scaling, onnx_mode)
     tail = Diagnostics(tail_diagnostics(module, allow_float_tail))
     if tail.errors:
         raise every_problem(module, pipeline, tail)
-    tail.extend(ignored_scaling(module, scaling))
+    tail.extend([*notes, *ignored_scaling(module, scaling)])
     context = PassContext(tail, samples=samples)
     trial = WholeTrial(module) if validate else None
     instruments: list[Instrument] = [*([trial] if trial else []), VerifyEach()]
@@ -203,14 +204,14 @@ def every_problem(module: Module, pipeline: Pipeline, found: Diagnostics) -> Com
     return CompileError(list(found), f"{module.sym_name}: cannot convert the model")
 
 
-def import_any(model: str | os.PathLike[str] | Module | Saveable) -> Module:
-    """Import a file or a live model; a module is copied."""
+def import_any(model: str | os.PathLike[str] | Module | Saveable, notes: Diagnostics | None = None) -> Module:
+    """Import a file or a live model; a module is copied.  What a frontend remarks goes to `notes`."""
     from cnn2snn_ir.dialects.builtin import Module
     from cnn2snn_ir.frontends import load_model
 
     if isinstance(model, Module):
         return model.clone()
-    return saved(model, lambda path: load_text(path) if path.suffix == ".c2s" else load_model(path))
+    return saved(model, lambda path: load_text(path) if path.suffix == ".c2s" else load_model(path, notes))
 
 
 def saved(model: str | os.PathLike[str] | Saveable, read: Callable[[Path], Module]) -> Module:

@@ -76,11 +76,11 @@ def quantize_and_tell(
     from cnn2snn_ir.passes.manager import PassManager
     from cnn2snn_ir.passes.quantization_pipelines import quantize_float as pipeline_of
 
-    module = import_float(model, input_shape)
+    context = PassContext()
+    module = import_float(model, input_shape, context.diagnostics)
     if kind_of(module) is not Kind.FLOAT:
         where = str(module.annotations.get("source", module.sym_name))
         raise fail("MODEL-QUANTIZED", "the model is quantized already", where=where, help="convert it as it is")
-    context = PassContext()
     reads = input_type(input_dtype, samples)
     context.samples = sampled(module, samples, reads, context.diagnostics)
     pipeline = pipeline_of(scheme, INPUT_TYPES[reads], equalize, power_of_two)
@@ -124,7 +124,11 @@ def no_device(device: str | None) -> tuple[Diagnostic, ...]:
     return (Diagnostic("DEVICE", message, found=device, allowed="no device", help="leave out the device"),)
 
 
-def import_float(model: str | os.PathLike[str] | Module | Saveable, input_shape: tuple[int, ...] | None) -> Module:
+def import_float(
+    model: str | os.PathLike[str] | Module | Saveable,
+    input_shape: tuple[int, ...] | None,
+    notes: Diagnostics | None = None,
+) -> Module:
     """An `nn` module of a float model."""
     from cnn2snn_ir.api import saved
     from cnn2snn_ir.dialects.builtin import Module
@@ -132,7 +136,7 @@ def import_float(model: str | os.PathLike[str] | Module | Saveable, input_shape:
 
     if isinstance(model, Module):
         return model.clone()
-    return saved(model, lambda path: load_float_model(path, input_shape))
+    return saved(model, lambda path: load_float_model(path, input_shape, notes))
 
 
 # ---- samples --------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cnn2snn_ir.diagnostics import CompileError, fail
+from cnn2snn_ir.diagnostics import CompileError, Diagnostics, fail
 from cnn2snn_ir.dialects.builtin import Module
 
 KERAS_SUFFIXES = (".h5", ".hdf5", ".keras")
@@ -13,24 +13,10 @@ MODEL_SUFFIXES = (*KERAS_SUFFIXES, ONNX_SUFFIX)
 """How the files are called that `load_model` reads."""
 
 
-def load_model(path: str | Path) -> Module:
-    """Import a model file as a module; raises `CompileError` listing everything that prevents it."""
-    path = Path(path)
-    if path.suffix.lower() == ".tflite":
-        raise tflite(path)
-    if path.suffix.lower() == ONNX_SUFFIX:
-        from cnn2snn_ir.frontends.onnx.importer import import_onnx
+def load_model(path: str | Path, notes: Diagnostics | None = None) -> Module:
+    """Import a model file as a module; raises `CompileError` listing everything that prevents it.
 
-        return import_onnx(path)
-    from cnn2snn_ir.frontends.keras_h5.importer import import_keras
-
-    return import_keras(path)
-
-
-def load_float_model(path: str | Path, input_shape: tuple[int, ...] | None = None) -> Module:
-    """Import a float model file as an `nn` module; raises `CompileError` listing everything that prevents it.
-
-    `input_shape` is the shape of a sample in ONNX's order, where an ONNX file leaves it open.
+    Warnings and remarks go to `notes`.
     """
     path = Path(path)
     if path.suffix.lower() == ".tflite":
@@ -38,7 +24,27 @@ def load_float_model(path: str | Path, input_shape: tuple[int, ...] | None = Non
     if path.suffix.lower() == ONNX_SUFFIX:
         from cnn2snn_ir.frontends.onnx.importer import import_onnx
 
-        return import_onnx(path, input_shape)
+        return import_onnx(path, notes=notes)
+    from cnn2snn_ir.frontends.keras_h5.importer import import_keras
+
+    return import_keras(path)
+
+
+def load_float_model(
+    path: str | Path, input_shape: tuple[int, ...] | None = None, notes: Diagnostics | None = None
+) -> Module:
+    """Import a float model file as an `nn` module; raises `CompileError` listing everything that prevents it.
+
+    `input_shape` is the shape of a sample in ONNX's order, where an ONNX file leaves it open.  Warnings and remarks go
+    to `notes`.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".tflite":
+        raise tflite(path)
+    if path.suffix.lower() == ONNX_SUFFIX:
+        from cnn2snn_ir.frontends.onnx.importer import import_onnx
+
+        return import_onnx(path, input_shape, notes)
     from cnn2snn_ir.frontends.keras_h5.floating import import_float_keras
 
     return import_float_keras(path)

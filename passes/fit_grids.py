@@ -10,6 +10,7 @@ nothing that the model can represent is clipped.
 
 * An unsigned byte with the zero point 128 is a signed one: exact.
 * An unsigned byte with the zero point 0 loses its last bit; a rectifier clips what it clipped below.
+* A float input may have any zero point, if it is an image: signed bytes become unsigned ones.
 * Any other zero point, or more bits, lose what the remark says; the end of the model's range that is nearer to 0 does
   not clip any more.
 
@@ -31,8 +32,9 @@ import numpy as np
 from cnn2snn_ir.diagnostics import Diagnostic, Diagnostics, Severity
 from cnn2snn_ir.dialects import builtin, nn
 from cnn2snn_ir.dialects.levels import Level
-from cnn2snn_ir.ir import F32, F64, Op, Tensor, si
+from cnn2snn_ir.ir import F32, F64, Op, Tensor, si, ui
 from cnn2snn_ir.ir.rewrite import Rewriter
+from cnn2snn_ir.passes.apply_input_scaling import IMAGE_CHANNELS
 from cnn2snn_ir.passes.base import LOSSY, Pass, PassContext, option
 from cnn2snn_ir.passes.fit_requantizers import Mode
 from cnn2snn_ir.passes.legality.rule import named
@@ -59,6 +61,8 @@ class FitGrids(Pass):
         quantizers = [
             q for q in op.body if isinstance(q, nn.FakeQuantize) and not reads_input(q) and feeds_layer(q.result)
         ]
+        inputs = [q for q in op.body if isinstance(q, nn.FakeQuantize) and reads_input(q) and feeds_layer(q.result)]
+        quantizers += [q for q in inputs if not fit_input(q)]
         wide = [q for q in op.body if isinstance(q, Weighted) and narrow_weights(q, self.mode, found)]
         before = {q: step_of(q) for q in quantizers}
         moved = [q for q in quantizers if recentre(q, Rewriter())]
@@ -77,8 +81,18 @@ class FitGrids(Pass):
 
 
 def reads_input(op: nn.FakeQuantize) -> bool:
-    """True for the quantizer of a float input, which may have any grid."""
+    """True for the quantizer of a float input."""
     return isinstance(op.x.owner, builtin.Input)
+
+
+def fit_input(op: nn.FakeQuantize) -> bool:
+    """Make signed bytes of an image unsigned ones, which have any zero point; True if the grid can stay then."""
+    if op.x.type.channels not in IMAGE_CHANNELS or op.scale.array.ndim or op.to.bits != BYTE.bits:
+        return False
+    if op.to.lo < 0 and op.zero_point is not None and op.zero_point.int64.any():
+        op.zero_point = Tensor.of(op.zero_point.int64 - op.to.lo, ui(8), op.zero_point.name)
+        op.to = ui(8)
+    return True
 
 
 def step_of(op: nn.FakeQuantize) -> float:
@@ -130,7 +144,7 @@ def recentre(op: nn.FakeQuantize, rewriter: Rewriter) -> bool:
     scale = op.scale.array.astype(np.float64)
     largest = max(float((high * scale).max()) / BYTE.hi, float((low * scale).min()) / BYTE.lo)
     step = largest if largest > step_of(op) or op.scale.array.ndim else step_of(op)
-    if not low.any() and not never_negative(op.x):
+    if not low.any() and not never_negative(op.x) and not reads_input(op):
         op.set_operand(0, rewriter.insert_before(op, nn.ReLU(op.x)).results[0])
     op.zero_point, op.to, op.narrow = None, BYTE, False
     set_step(op, step)

@@ -157,6 +157,7 @@ class Fitter:
         )
         new = qnn.Requantize(value, mantissa, shift, op.to, BUFFER)
         annotate(new, fitted.off_by)
+        hand_on(op.result, fitted.off_by)
         if low != 0 or pooled == 1:
             return new
         new.annotations.update(op.annotations)
@@ -380,6 +381,17 @@ def annotate(op: Op, off_by: Ints) -> None:
     """State how far the channels of a result may be off."""
     if off_by.any():
         op.annotations[OFF_BY] = tuple(int(n) for n in off_by)
+
+
+def hand_on(index: Value, off_by: Ints) -> None:
+    """What a table gives for an index that may be off is off by what its entries differ, and so is what reads it."""
+    for table in (user for user in index.users if isinstance(user, qnn.Lookup)):
+        entries = table.table.int64
+        apart = np.zeros(int(off_by.max()) + 1, np.int64)
+        for distance in range(1, len(apart)):
+            apart[distance] = max(apart[distance - 1], int(np.abs(entries[distance:] - entries[:-distance]).max()))
+        for op in (table, *(user for user in table.result.users if isinstance(user, qnn.Shift))):
+            annotate(op, apart[off_by])
 
 
 # ---- diagnostics ----------------------------------------------------------------------------------------------------

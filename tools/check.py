@@ -98,7 +98,8 @@ def check(
 def import_all(path: Path) -> Imported:
     """Import the model, or if it has faults as much of it as can be imported."""
     try:
-        return Imported(import_any(path), Diagnostics())
+        notes = Diagnostics()
+        return Imported(import_any(path, notes), notes)
     except CompileError as error:
         found = Diagnostics(error.diagnostics)
     if path.suffix.lower() not in KERAS_SUFFIXES:

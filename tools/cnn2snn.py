@@ -117,6 +117,8 @@ def convert(
             print(f"note: {done.message}", file=sys.stderr)
     if module.annotations.get("target") == AkidaVersion.v1:
         tell_stated(module)
+    else:
+        tell_bounded(module)
     print(f"Model successfully converted and saved as {path}.")
 
 
@@ -128,6 +130,18 @@ def tell_stated(module: Module) -> None:
         print(
             f"note: {off} of {neurons(module)} neurons give some potentials a neighbouring level: two registers hold "
             "all their boundaries (`cnn2snn check --target v1` has the layers, `differs` in the IR the potentials)",
+            file=sys.stderr,
+        )
+
+
+def tell_bounded(module: Module) -> None:
+    """Say in a line how many channels of a model quantized by others are not exactly the model's."""
+    from cnn2snn_ir.runtime.statements import stated
+
+    if off := stated(module):
+        print(
+            f"note: {off} channels may be off by a step of the model or more, where 8 bits of scale and bias do not "
+            "express it (`cnn2snn check` lists the layers, `cnn2snn compare` measures it on samples)",
             file=sys.stderr,
         )
 

@@ -69,7 +69,7 @@ def save(module: Module, path: Path) -> None:
         raise fail("FILE-FORMAT", "quantized models are IR text", where=str(path), allowed=SUFFIX)
     try:
         write_weights(path.with_suffix(".c2sw"), module)
-        atomic_write(path, print_module(module).encode())
+        atomic_write(path, print_module(module, locations=True).encode())
     except OSError as error:
         raise fail("FILE-ACCESS", "cannot write the file", where=str(path), found=str(error.strerror)) from None
 

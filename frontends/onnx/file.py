@@ -23,6 +23,9 @@ MIN_IR_VERSION = 3
 STANDARD_DOMAINS = ("", "ai.onnx")
 """Two names of the standard operators."""
 
+UNVERSIONED = ("onnx.brevitas", "qonnx.custom_op.general", "finn.custom_op.general")
+"""Domains of QONNX, whose tools leave their version out."""
+
 
 class OnnxFile(NamedTuple):
     """A parsed model file: its path, the digest of its bytes, a name for the model, the `onnx.ModelProto`."""
@@ -183,7 +186,7 @@ def structure_faults(model: Any, path: Path) -> Iterator[Diagnostic]:
 
 def node_faults(node: Any, where: str, domains: set[str]) -> Iterator[Diagnostic]:
     """A node has outputs, attributes of different names, and an operator of a domain that the file declares."""
-    if node.domain not in (*STANDARD_DOMAINS, *domains):
+    if node.domain not in (*STANDARD_DOMAINS, *UNVERSIONED, *domains):
         yield Diagnostic(
             "ONNX-DOMAIN",
             "the node's operator belongs to a domain whose version the file does not tell",

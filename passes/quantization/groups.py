@@ -53,11 +53,11 @@ def is_half_separable(op: Op) -> bool:
 
 
 def feeds_layer(value: Value) -> bool:
-    """True if a hardware layer reads the value, directly or through ops that keep its grid."""
+    """True if a hardware layer reads the value, directly or through what a layer computes on the way."""
     for user in value.users:
         if isinstance(user, Weighted | nn.Add | nn.Concat | nn.GlobalAveragePool):
             return True
-        if isinstance(user, KEEPS_GRID) and feeds_layer(user.results[0]):
+        if isinstance(user, (*KEEPS_GRID, nn.Activation, nn.FakeQuantize)) and feeds_layer(user.results[0]):
             return True
     return False
 

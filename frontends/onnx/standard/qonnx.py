@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from cnn2snn_ir.dialects import nn
 from cnn2snn_ir.dialects.qnn import Rounding
+from cnn2snn_ir.frontends.onnx.file import UNVERSIONED
 from cnn2snn_ir.frontends.onnx.standard.call import Call, Result, operator
 from cnn2snn_ir.frontends.onnx.standard.constants import Constant, Quantized
 from cnn2snn_ir.frontends.onnx.standard.faults import UnsupportedNodeError, require
@@ -23,7 +24,7 @@ from cnn2snn_ir.reference.rounding import ROUNDINGS
 
 Array = npt.NDArray[Any]
 
-DOMAINS = ("onnx.brevitas", "qonnx.custom_op.general", "finn.custom_op.general")
+DOMAINS = UNVERSIONED
 
 MODES = {
     "ROUND": Rounding.HALF_EVEN,
