@@ -125,8 +125,9 @@ class Placer:
 
 
 def lone(op: Op) -> bool:
-    """True for what no layer has taken: its operand is quantized, or comes from a join."""
-    return isinstance(op.operands[0].owner, nn.FakeQuantize)
+    """True for what no layer has taken: its operand is quantized, and not as the index of a table."""
+    before = op.operands[0].owner
+    return isinstance(before, nn.FakeQuantize) and before.to != INDEX
 
 
 def rectified(value: Value) -> Value | None:
