@@ -83,7 +83,8 @@ def quantize_and_tell(
         raise fail("MODEL-QUANTIZED", "the model is quantized already", where=where, help="convert it as it is")
     reads = input_type(input_dtype, samples)
     context.samples = sampled(module, samples, reads, context.diagnostics)
-    pipeline = pipeline_of(scheme, INPUT_TYPES[reads], equalize, power_of_two)
+    scaled = INPUT_TYPES[reads] if module.inputs[0].element.is_float else ""  # else it reads integers already
+    pipeline = pipeline_of(scheme, scaled, equalize, power_of_two)
     PassManager(pipeline, [*instruments, VerifyEach()]).run(module, context)
     module.annotations["quantized"] = str(pipeline)
     return module, context

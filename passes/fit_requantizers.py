@@ -369,10 +369,11 @@ def upper_bound(op: qnn.Rescale, found: Requantizer, name: str) -> tuple[Any, ..
     if high == op.to.hi:
         return ()
     unbiased = found._replace(bias=np.zeros_like(found.bias))
-    first, beyond = unbiased.boundaries(np.array([high, high + 1]), 1).T
+    first, beyond = np.minimum(unbiased.boundaries(np.array([high, high + 1]), 1), op.x.type.element.hi).T
     shift = np.maximum(np.ceil(np.log2(np.maximum(beyond, 1) / 256)), 0).astype(np.int64)
     mantissa = np.minimum((beyond - 1) >> shift, 255)
-    if ((mantissa << shift) < first).any():
+    within = first < op.x.type.element.hi  # beyond it no bound is needed
+    if ((mantissa << shift) < first)[within].any():
         raise CannotError(f"no bound of 8 bits and a power of two gives the integer {high}")
     return Tensor.of(mantissa, ui(8), f"{name}/max_value"), Tensor.of(shift, ui(8), f"{name}/max_value_shift")
 

@@ -37,8 +37,8 @@ from cnn2snn_ir.passes.quantization.schemes import SCHEMES, Scheme, scheme_named
 INDEX = si(11)
 """The index of a table."""
 
-SMALLEST = 1e-12
-"""No step is smaller, so that a value that is always 0 has one."""
+ANY = 1.0
+"""The step of a value that is always 0."""
 
 
 @dataclass
@@ -82,7 +82,8 @@ class Placer:
         channels = op.x.type.channels
         ones = Tensor.of(np.ones((1, 1, channels)), F32, f"{op.result.name or 'table'}/identity")
         product = nn.DepthwiseConv2D(op.x, ones)
-        product.annotations.update(op.x.owner.annotations)
+        source = op.x.owner
+        product.annotations.update((source.x.owner if isinstance(source, nn.FakeQuantize) else source).annotations)
         op.set_operand(0, self.rewriter.insert_before(op, product).results[0])
         self.end_layer(product)
 
@@ -94,7 +95,7 @@ class Placer:
             self.quantize(op.result, to=si(8))
             return
         least, greatest = min(low.min(), 0.0), max(high.max(), 0.0)
-        step = max((greatest - least) / 255, SMALLEST)
+        step = (greatest - least) / 255 or ANY
         zero = Tensor.of(np.asarray(round(-least / step)), ui(8), "input/zero_point") if least < 0 else None
         self.insert(op.result, step, ui(8), zero, Rounding.HALF_EVEN)
 
@@ -102,7 +103,7 @@ class Placer:
         """One quantizer, with a step by the observed range."""
         low, high = observed(range_of or value)
         element = to or self.scheme.activation(bool(low.min() >= 0))
-        step = max(high.max() / element.hi, (-low.min() / -element.lo) if element.lo else 0.0, SMALLEST)
+        step = max(high.max() / element.hi, (-low.min() / -element.lo) if element.lo else 0.0) or ANY
         rounding = Rounding.HALF_EVEN if isinstance(value.owner, builtin.Input) else Rounding.HALF_CEIL
         quantized = self.insert(value, step, element, None, rounding)
         self.ideal[quantized] = step

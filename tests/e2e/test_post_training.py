@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from generators.float_networks import FloatBuilder
 from generators.recorded import EXAMPLES, FIXTURES
 
 import cnn2snn_ir
 from cnn2snn_ir import CompileError, check_model_compatibility, convert, quantize_float
+from cnn2snn_ir.dialects import nn
 from cnn2snn_ir.dialects.levels import Level, is_at
+from cnn2snn_ir.dialects.nn import Function
 from cnn2snn_ir.frontends import load_float_model
 from cnn2snn_ir.reference import run
 from cnn2snn_ir.text import parse_module, print_module
@@ -63,6 +66,24 @@ def test_floats_that_the_program_quantizes_itself(digits):
     program = convert(quantize_float(FLOAT, x[:SEEN].astype(np.float32)))
     assert program.module.inputs[0].element.is_float
     assert accuracy(program.predict(x.astype(np.float32)), y) >= 0.96
+
+
+def test_functions_that_become_tables():
+    """Tables behind a layer, behind an addition, in front of a pooling and of an average."""
+    b = FloatBuilder(seed=3)
+
+    def table(x, function, alpha=None):
+        return b.emit(nn.Activation(x, function, alpha), "activation")
+
+    x = table(b.conv(b.input((12, 12, 3)), 8), Function.SWISH)
+    x = b.emit(nn.Add(x, table(b.conv(x, 8), Function.LEAKY_RELU, 0.1)), "add")
+    x = table(b.conv(table(x, Function.GELU), 8), Function.HARD_SWISH)
+    x = table(b.conv(b.emit(nn.MaxPool(x, (2, 2), (2, 2)), "pool"), 8), Function.TANH)
+    module = b.finish(b.dense(b.emit(nn.GlobalAveragePool(x), "mean"), 5))
+    samples = np.random.default_rng(3).uniform(-1, 1, (64, 12, 12, 3)).astype(np.float32)
+    wanted = np.asarray(run(module, samples)[0])
+    found = convert(quantize_float(module, samples[:32])).predict(samples).reshape(wanted.shape)
+    assert 10 * np.log10(np.square(wanted).sum() / np.square(wanted - found).sum()) > 25
 
 
 def test_steps_that_are_powers_of_two(digits):
