@@ -38,10 +38,17 @@ from cnn2snn_ir.ir.rewrite import Rewriter
 from cnn2snn_ir.passes.base import OFF_BY, STATED, Pass, PassContext, option
 from cnn2snn_ir.passes.legality.rule import named
 from cnn2snn_ir.passes.legalize.identity import impassable, product_with_one
-from cnn2snn_ir.passes.trial import statement
+from cnn2snn_ir.passes.quantization.sums import (
+    biased,
+    by_channel,
+    clips_only,
+    drift,
+    is_sum_of_two,
+    main_of,
+    pooled_positions,
+    summed,
+)
 from cnn2snn_ir.reference.rounding import rescale
-
-Weighted = qnn.Conv2D | qnn.DepthwiseConv2D | qnn.Conv2DTranspose | qnn.DepthwiseConv2DTranspose | qnn.Dense
 
 BUFFER = si(41)
 """Holds every sum of 32 bits times a mantissa of 8, so that nothing saturates before it is shifted."""
@@ -269,75 +276,12 @@ class Fitter:
             self.found.add(inexact(op, "output", fitted.off_by, detail, self.mode))
 
 
-# ---- what a rescaling reads -----------------------------------------------------------------------------------------
-
-
-def main_of(value: Value) -> Op | None:
-    """The layer whose sums these are, pooled perhaps; None for what another layer gave."""
-    op = value.owner
-    while isinstance(op, qnn.MaxPool | qnn.SumPool | qnn.ReLU | qnn.BiasAdd):
-        op = op.operands[0].owner
-    return op if isinstance(op, Weighted) else None
-
-
-def pooled_positions(value: Value) -> int:
-    """How many sums each value is the sum of."""
-    op, count = value.owner, 1
-    while isinstance(op, qnn.MaxPool | qnn.SumPool | qnn.ReLU | qnn.BiasAdd):
-        if isinstance(op, qnn.SumPool):
-            count *= summed(op)
-        op = op.operands[0].owner
-    return count
-
-
-def summed(op: qnn.SumPool) -> int:
-    """How many positions are summed up."""
-    rows, columns = op.x.type.per_sample[:2]
-    return rows * columns
-
-
-def biased(value: Value) -> bool:
-    """True if the layer has its bias already."""
-    op = value.owner
-    while isinstance(op, qnn.MaxPool | qnn.SumPool | qnn.ReLU):
-        op = op.operands[0].owner
-    return isinstance(op, qnn.BiasAdd)
-
-
-def drift(value: Value) -> Ints:
-    """By how much sums may be off because their bias or their bound is rounded, one number a channel."""
-    op, found, positions = value.owner, np.zeros(value.type.channels, np.int64), 1
-    while isinstance(op, qnn.MaxPool | qnn.SumPool | qnn.ReLU | qnn.BiasAdd):
-        if isinstance(op, qnn.SumPool):
-            positions *= summed(op)
-        found += positions * np.array(statement(op) or 0, np.int64)
-        op = op.operands[0].owner
-    return found
-
-
-def is_sum_of_two(value: Value) -> bool:
-    """True for the sums of an addition."""
-    return isinstance(value.owner, qnn.Add)
-
-
-def clips_only(op: qnn.Rescale) -> bool:
-    """True if integers stay where they are, but for the ends."""
-    same = not op.zero.array.any() and bool((op.step.array == 1).all())
-    return same and op.x.type.element.bits <= 8
-
-
 def check_grid(op: qnn.Rescale) -> None:
     """Raise CannotError for a grid that no layer has."""
     if op.offset is not None and op.offset.int64.any():
         raise CannotError(f"the real 0 is the integer {op.offset.int64.ravel()[0]}, and not 0")
     if op.to.hi > BYTE.hi and op.to != INDEX:
         raise CannotError(f"its result is {op.to}, and layers give up to 8 bits, signed")
-
-
-def by_channel(known: Range, channels: int) -> tuple[Ints, Ints]:
-    """A range as two numbers a channel."""
-    lo, hi = (np.broadcast_to(np.asarray(b, np.int64), channels) for b in (known.lo, known.hi))
-    return lo, hi
 
 
 # ---- what takes its place -------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ import numpy as np
 
 from cnn2snn_ir.dialects import builtin, nn
 from cnn2snn_ir.dialects.levels import Level
-from cnn2snn_ir.dialects.qnn import Rounding
+from cnn2snn_ir.dialects.rounding import Rounding
 from cnn2snn_ir.ir import F32, ElementType, Op, Tensor, Value, si, ui
 from cnn2snn_ir.ir.rewrite import Rewriter
 from cnn2snn_ir.passes.base import LOSSY, RATE, Pass, PassContext, option

@@ -14,7 +14,8 @@ from enum import StrEnum
 
 from cnn2snn_ir.diagnostics import Diagnostic
 from cnn2snn_ir.dialects.geometry import Padding, per_channel, spatial, transposed_spatial
-from cnn2snn_ir.dialects.qnn import Rounding, concatenated, fault, fit_channels, need_rank, reshaped, transposed
+from cnn2snn_ir.dialects.qnn import concatenated, fault, fit_channels, need_rank, reshaped, transposed
+from cnn2snn_ir.dialects.rounding import Rounding
 from cnn2snn_ir.ir import F32, ElementType, Op, Tensor, TensorType, Value, attr, constant, operand, operands
 
 

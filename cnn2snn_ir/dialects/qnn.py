@@ -14,6 +14,7 @@ from enum import StrEnum
 from cnn2snn_ir.diagnostics import Diagnostic
 from cnn2snn_ir.dialects.builtin import Return, missing_return
 from cnn2snn_ir.dialects.geometry import Padding, per_channel, spatial, transposed_spatial
+from cnn2snn_ir.dialects.rounding import Rounding
 from cnn2snn_ir.ir import (
     F32,
     ElementType,
@@ -35,24 +36,6 @@ ACCUMULATOR = si(28)
 
 PRODUCT = si(33)
 """Accumulator times mantissa: QuantizeML uses buffer_bitwidth = 32 as *value* bits, so 33 with the sign."""
-
-
-class Rounding(StrEnum):
-    """How a real becomes an integer: the roundings of ONNX and QONNX, and the chip's."""
-
-    HALF_EVEN = "half_even"
-    HALF_UP = "half_up"
-    """Ties away from 0 (QONNX's HALF_UP is of the magnitude)."""
-    HALF_DOWN = "half_down"
-    """Ties toward 0."""
-    HALF_CEIL = "half_ceil"
-    """Ties toward +infinity, as the chip rounds."""
-    FLOOR = "floor"
-    CEIL = "ceil"
-    UP = "up"
-    """Away from 0."""
-    DOWN = "down"
-    """Toward 0."""
 
 
 def fault(op: Op, sentence: str) -> Iterator[Diagnostic]:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from cnn2snn_ir.dialects.qnn import Rescale, Rounding
+from cnn2snn_ir.dialects.qnn import Rescale
+from cnn2snn_ir.dialects.rounding import Rounding
 from cnn2snn_ir.reference.arithmetic import Array, Ints, values
 
 ROUNDINGS: dict[Rounding, Callable[[Array], Array]] = {

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnn2snn_ir.analysis.requantizers import Requantizer, as_bytes, as_mantissa, fit, wanted_boundaries
-from cnn2snn_ir.dialects.qnn import Rounding
+from cnn2snn_ir.dialects.rounding import Rounding
 from cnn2snn_ir.ir import F64, Tensor, si
 from cnn2snn_ir.reference.arithmetic import shift_round
 from cnn2snn_ir.reference.rounding import rescale
