@@ -152,7 +152,7 @@ class Fitter:
         if isinstance(op.x.owner, qnn.SumPool):
             self.sum_in_buffer(op.x.owner)
         if main is not None and found.bias.any():
-            add_bias(main, found, name, self)
+            add_bias(main, op, found, self)
             forget_names(op.x)
         value = op.x
         low, _ = op.limits
@@ -287,17 +287,22 @@ def check_grid(op: qnn.Rescale) -> None:
 # ---- what takes its place -------------------------------------------------------------------------------------------
 
 
-def add_bias(main: Op, found: Requantizer, name: str, fitter: Fitter) -> None:
-    """Put the bias right behind the layer's sums."""
-    sums = main.results[0]
-    anchor = main.next
-    assert anchor is not None
-    bias = qnn.BiasAdd(
-        sums, Tensor.of(found.bias, si(8), f"{name}/bias"), Tensor.of(found.bias_shift, ui(8), f"{name}/bias_shift")
-    )
-    bias.loc = main.loc
-    added = fitter.insert(anchor, bias)
-    sums.replace_uses_where(added, lambda use: use.op is not bias)
+def add_bias(main: Op, op: qnn.Rescale, found: Requantizer, fitter: Fitter) -> None:
+    """Put the bias right behind the layer's sums, on the way to a rescaling; other readers of the sums keep them."""
+    sums, reader = main.results[0], first_reader(main, op)
+    name = op.result.name or "output"
+    variables = Tensor.of(found.bias, si(8), f"{name}/bias"), Tensor.of(found.bias_shift, ui(8), f"{name}/bias_shift")
+    added = fitter.insert(reader, qnn.BiasAdd(sums, *variables, loc=main.loc))
+    reader.set_operand(0, added)
+
+
+def first_reader(main: Op, op: Op) -> Op:
+    """The op between a layer's sums and a rescaling that reads the sums; raises CannotError if what follows is shared."""
+    while op.operands[0].owner is not main:
+        op = op.operands[0].owner
+        if not op.results[0].has_one_use:
+            raise CannotError("its pooled sums have other readers")
+    return op
 
 
 def forget_names(value: Value) -> None:
