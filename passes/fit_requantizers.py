@@ -297,7 +297,7 @@ def add_bias(main: Op, op: qnn.Rescale, found: Requantizer, fitter: Fitter) -> N
 
 
 def first_reader(main: Op, op: Op) -> Op:
-    """The op between a layer's sums and a rescaling that reads the sums; raises CannotError if what follows is shared."""
+    """The op on the way to a rescaling that reads the sums; raises CannotError if others read what follows."""
     while op.operands[0].owner is not main:
         op = op.operands[0].owner
         if not op.results[0].has_one_use:

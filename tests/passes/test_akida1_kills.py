@@ -1,15 +1,13 @@
 """Planted bugs on the way to Akida 1: wrong programs that the trial of a conversion must catch, and validation too."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 from generators.networks import Builder
 from generators.neurons import Neurons, flattened, neurons
+from generators.planted import Planted, edit, layer, planted, swap, values
 
 from cnn2snn_ir.dialects import akida1, qnn
 from cnn2snn_ir.ir import Tensor, si, ui
-from cnn2snn_ir.passes.base import Pass
 from cnn2snn_ir.passes.convert_to_akida1 import ConvertToAkida1
 from cnn2snn_ir.passes.instruments import PassFaultError, ValidateEach, WholeTrial
 from cnn2snn_ir.passes.manager import PassManager
@@ -40,62 +38,12 @@ def narrow():
     return b.finish(b.emit(qnn.Threshold(x, levels, ui(2)), "conv_relu"))
 
 
-def layer(kind, index=0):
-    return lambda module: [op for op in module.body if isinstance(op, kind)][index]
-
-
-def edit(find, name, change):
-    """A bug that changes one field of one op."""
-
-    def bug(module):
-        op = find(module)
-        setattr(op, name, change(getattr(op, name)))
-
-    return bug
-
-
-def values(change):
-    return lambda tensor: Tensor.of(change(tensor.array.copy()), tensor.type.element, tensor.name)
-
-
-def swap(array):
-    array[..., [0, 1]] = array[..., [1, 0]]
-    return array
-
-
-def first_plus(amount):
-    def change(array):
-        array.reshape(-1)[0] += amount
-        return array
-
-    return change
-
-
 def without_statements(module):
     for op in module.body:
         op.annotations.pop("off_by", None)
 
 
 IC, CV, SP, FC = akida1.InputConvolutional, akida1.Convolutional, akida1.SeparableConvolutional, akida1.FullyConnected
-
-
-@dataclass(frozen=True)
-class Planted(Pass):
-    """What the correct pass does, and then the bug."""
-
-    name = "planted"
-
-    correct: Pass
-    bug: object
-
-    @property
-    def contract(self):
-        return self.correct.contract
-
-    def run(self, op, context):
-        self.correct.run(op, context)
-        self.bug(op)
-        return True
 
 
 CONVERSION = {
@@ -134,10 +82,6 @@ KILLS = {
     "differences not stated": (narrow, "canonicalize", SynthesizeThresholds(), without_statements),
 }
 """A network, the passes before, the pass, and a bug in what it makes."""
-
-
-def planted(correct, bug):
-    return Pipeline("builtin.module", (Planted(correct, bug),))
 
 
 @pytest.mark.parametrize("name", KILLS)
