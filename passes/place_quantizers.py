@@ -70,12 +70,12 @@ class Placer:
 
     def end_layer(self, main: Op) -> None:
         """The quantizers of a layer with weights."""
-        tail, table = layer_end(main, self.scheme.neurons)
-        if not feeds_layer(tail):
+        end = layer_end(main, self.scheme.neurons)
+        if not feeds_layer(end.value):
             return
-        if table is not None:
-            self.quantize(table.x, to=INDEX)
-        self.quantize(tail)
+        if end.table is not None:
+            self.quantize(end.table.x, to=INDEX)
+        self.quantize(end.value)
 
     def give_layer(self, op: nn.Activation) -> None:
         """A layer that multiplies by 1, for a table behind an addition."""
@@ -142,10 +142,8 @@ def reads_image(value: Value) -> bool:
     reader = value.users[0] if value.has_one_use else None
     if not isinstance(reader, nn.Conv2D):
         return False
-    tail, table = layer_end(reader)
-    return table is not None or any(
-        isinstance(op, nn.ReLU) for op in (tail.owner, *(v.owner for v in tail.owner.operands))
-    )
+    end = layer_end(reader)
+    return end.table is not None or end.rectified
 
 
 @dataclass(frozen=True)

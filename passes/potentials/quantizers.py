@@ -11,6 +11,7 @@ import numpy.typing as npt
 from cnn2snn_ir.dialects import nn, qnn
 from cnn2snn_ir.dialects.builtin import Input
 from cnn2snn_ir.dialects.nn import Function
+from cnn2snn_ir.dialects.rounding import Rounding
 from cnn2snn_ir.ir import F32, F64, Op, Tensor, Value, si
 from cnn2snn_ir.passes.potentials.folder import (
     Folder,
@@ -71,7 +72,7 @@ def input_quantizer(op: nn.FakeQuantize) -> Op:
     """The quantizer of a float input."""
     if not isinstance(op.x.owner, Input):
         raise UnfoldableError(f"{op.x.owner.op_name} in front of it is computed in floats")
-    if op.narrow or op.rounding is not qnn.Rounding.HALF_EVEN or op.to.bits > 8:
+    if op.narrow or op.rounding is not Rounding.HALF_EVEN or op.to.bits > 8:
         raise UnfoldableError("the input's quantizer rounds half to even, to 8 bits")
     return qnn.QuantizeLinear(op.x, op.scale, op.to, op.zero_point)
 

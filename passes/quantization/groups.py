@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from cnn2snn_ir.dialects import builtin, nn
 from cnn2snn_ir.ir import Op, Value
@@ -15,33 +16,37 @@ KEEPS_GRID = (nn.MaxPool, nn.ReLU, nn.Reshape, nn.Transpose, nn.Concat)
 JOINS = (nn.Add, nn.Concat)
 
 
-def layer_end(main: Op, neurons: bool = False) -> tuple[Value, nn.Activation | None]:
-    """The last value that the layer of `main` computes, and the function of its table, if it has one.
+class LayerEnd(NamedTuple):
+    """Where a layer ends."""
+
+    value: Value
+    table: nn.Activation | None = None
+    """The function of its table, if it has one."""
+    rectified: bool = False
+
+
+def layer_end(main: Op, neurons: bool = False) -> LayerEnd:
+    """The last value that the layer of `main` computes.
 
     A layer pools, rectifies, and averages over the map; Akida 1 (`neurons`) averages first, and a depthwise
     convolution goes on to the pointwise one behind it.
     """
     tail, seen = main.results[0], set[type[Op]]()
-    while tail.has_one_use:
-        user = tail.users[0]
-        kind = type(user)
-        if kind in seen:
-            break
+    while tail.has_one_use and type(user := tail.users[0]) not in seen:
+        averaged, rectified = nn.GlobalAveragePool in seen, nn.ReLU in seen
         if isinstance(user, nn.Activation):
-            return (user.result, user) if nn.ReLU not in seen and nn.GlobalAveragePool not in seen else (tail, None)
+            return LayerEnd(tail, None, rectified) if rectified or averaged else LayerEnd(user.result, user)
         if isinstance(user, nn.MaxPool):
-            fits = nn.GlobalAveragePool not in seen
+            fits = not averaged
         elif isinstance(user, nn.GlobalAveragePool):
-            fits = nn.MaxPool not in seen and not (neurons and nn.ReLU in seen)
-        elif isinstance(user, nn.ReLU):
-            fits = neurons or nn.GlobalAveragePool not in seen
+            fits = nn.MaxPool not in seen and not (neurons and rectified)
         else:
-            fits = False
+            fits = isinstance(user, nn.ReLU) and (neurons or not averaged)
         if not fits:
             break
-        seen.add(kind)
+        seen.add(type(user))
         tail = user.results[0]
-    return tail, None
+    return LayerEnd(tail, None, nn.ReLU in seen)
 
 
 def is_half_separable(op: Op) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cnn2snn_ir.dialects import nn
-from cnn2snn_ir.dialects.qnn import Rounding
+from cnn2snn_ir.dialects.rounding import Rounding
 from cnn2snn_ir.frontends.onnx.file import UNVERSIONED
 from cnn2snn_ir.frontends.onnx.standard.call import Call, Result, operator
 from cnn2snn_ir.frontends.onnx.standard.constants import Constant, Quantized
