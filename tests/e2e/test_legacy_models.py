@@ -118,6 +118,7 @@ WIDENED = ("mnist_legacy_iq8_wq2_aq2", "mnist_legacy_iq8_wq4_aq1")
 """Programs in which every level is right."""
 
 
+@pytest.mark.slow
 def test_one_image_in_rational_numbers(images):
     """Loops over fractions give the same integers as the folded thresholds."""
     name = "mnist_legacy_iq8_wq2_aq2"

@@ -95,6 +95,7 @@ def test_streams_remember_at_every_step():
         assert same == [True] + 5 * [False], name
 
 
+@pytest.mark.slow
 def test_rewrites_change_no_integer():
     for name in ("pools_u8", "strided_zp", "floored_u8", "stream_s8", "unet_u8"):
         checks = [ValidateEach(2), VerifyEach(), VerifyRoundTrip()]

@@ -1,4 +1,4 @@
-"""Random ONNX networks compute what onnxruntime computes, or ONNX's own reference where that is not installed."""
+"""Random ONNX networks compute what onnxruntime computes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
+import onnxruntime
 from generators.onnx_cases import Array, computed, imported
 from generators.onnx_faults import spoiled
 from generators.onnx_nets import quantized_net, random_net
-from hypothesis import given, reject, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx.reference import ReferenceEvaluator
 
 from cnn2snn_ir.diagnostics import CompileError
 from cnn2snn_ir.dialects import nn
@@ -23,14 +22,6 @@ from cnn2snn_ir.text import parse_module, print_module
 
 
 def expected(model: Any, x: Array) -> Array:
-    try:
-        import onnxruntime
-    except ImportError:
-        try:
-            (result,) = ReferenceEvaluator(model).run(None, {"x": x})
-        except ValueError:  # it fails for windows that lie in a border as a whole
-            reject()
-        return result
     options = onnxruntime.SessionOptions()  # as the file says: its optimisations round elsewhere
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     (result,) = onnxruntime.InferenceSession(model.SerializeToString(), options).run(None, {"x": x})
@@ -103,7 +94,6 @@ def given_and_computed(found: Imported, seed: int) -> tuple[Array, Array]:
 
 def from_onnxruntime(model: Any, x: Array) -> Array | None:
     """What onnxruntime computes, if it is installed and takes the model."""
-    onnxruntime = pytest.importorskip("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
