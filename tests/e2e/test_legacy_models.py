@@ -158,7 +158,7 @@ def samples_for(module, count, seed=0):
     return rng.integers(source.element.lo, source.element.hi + 1, (count, *source.shape))
 
 
-@settings(some, max_examples=80)
+@settings(some, max_examples=50)
 @given(networks())
 def test_folded_levels_are_exact(line: Line):
     reals, integers = lowered(line.module(), TO_REALS), lowered(line.module())
@@ -166,7 +166,7 @@ def test_folded_levels_are_exact(line: Line):
     assert_same(reals, integers, samples_for(integers, 2))
 
 
-@settings(some, max_examples=40)
+@settings(some, max_examples=25)
 @given(networks())
 def test_the_reference_semantics_are_near_the_rationals(line: Line):
     reals = lowered(line.module(), TO_REALS)
@@ -177,7 +177,7 @@ def test_the_reference_semantics_are_near_the_rationals(line: Line):
         assert np.abs(found[name] - wanted).max() <= 1e-9 * (1 + np.abs(wanted).max()), name
 
 
-@settings(some, max_examples=40)
+@settings(some, max_examples=25)
 @given(networks())
 def test_every_pass_keeps_its_contract(line: Line):
     lowered(line.module(), checks=[ValidateEach(2)])

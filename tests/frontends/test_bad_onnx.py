@@ -509,7 +509,7 @@ def test_every_prefix_of_a_file(tmp_path):
 
 
 @given(st.data())
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 def test_flipped_bytes_give_a_module_or_diagnostics(tmp_path_factory, data):
     good = small().SerializeToString()
     edited = bytearray(good)

@@ -198,7 +198,7 @@ def test_all_faults_at_once(tmp_path):
 MUTATIONS = [None, 0, -1, 1 << 40, "x", [], {}, [None], True, 1e300, "channels_first"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_odd_configurations_give_a_model_or_a_diagnostic(data):
     """Whatever a configuration says, the outcome is a module or a CompileError."""

@@ -236,7 +236,7 @@ def test_fixtures_are_what_the_generator_writes(tmp_path):
 MUTATIONS = [None, 0, -1, 1 << 40, 3, "x", [], {}, [None], [1, 2], True, 1e300, -0.5, "channels_first", "valid"]
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_odd_configurations_give_integers_or_a_diagnostic(data):
     """Whatever a configuration says, the outcome is a module of integers or a CompileError that is no fault of ours."""

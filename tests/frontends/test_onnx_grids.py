@@ -185,7 +185,7 @@ def quant(n: Net, x: str, scale: Any, zero: float, bits: int, **attributes: Any)
     return n.add("Quant", *constants, domain=QONNX, **attributes)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=50)
 @given(
     st.sampled_from(sorted(ROUND)), st.booleans(), st.booleans(), st.integers(2, 9), st.booleans(), st.integers(0, 1000)
 )

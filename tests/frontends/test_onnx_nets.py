@@ -61,7 +61,7 @@ SMALL = 1 << 20
 """Elements of a value that is computed here."""
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(st.integers(0, 2**32 - 1))
 def test_spoiled_networks_are_refused_or_right(seed: int) -> None:
     """No fault of a file is a traceback, and none makes another function of it."""

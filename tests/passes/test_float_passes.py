@@ -23,7 +23,7 @@ from cnn2snn_ir.passes.quantization.weight_ranges import WeightRanges
 from cnn2snn_ir.reference import run, run_all
 from cnn2snn_ir.text import print_module
 
-few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 many = settings(few, max_examples=200)
 
 GONE = (nn.BatchNorm, nn.Rescaling, nn.Dropout)

@@ -26,7 +26,7 @@ from cnn2snn_ir.reference import run as interpret
 from cnn2snn_ir.tools.cnn2snn import main
 
 MAP = (9, 9, 4)
-few = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 many = settings(few, max_examples=300)
 
 

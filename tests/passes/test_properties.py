@@ -38,7 +38,7 @@ IDEMPOTENT = (
     "infer-bitwidths",
 )
 
-few = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 many = settings(few, max_examples=200)
 
 

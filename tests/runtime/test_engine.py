@@ -24,7 +24,7 @@ from cnn2snn_ir.runtime.step import ReferenceStep
 BACKENDS = ["numpy", "numba"]
 both = pytest.mark.parametrize("backend", BACKENDS)
 some = settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 

@@ -48,7 +48,7 @@ def check_ranges(module, expected):
             assert (expected[value] <= proven.hi.astype(np.int64)).all()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(random_neurons())
 def test_random_networks(module):
     trial = WholeTrial(module)

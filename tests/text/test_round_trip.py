@@ -12,7 +12,7 @@ from cnn2snn_ir.text.weights import tensors
 
 many = settings(
     deadline=None,
-    max_examples=120,
+    max_examples=80,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
 
