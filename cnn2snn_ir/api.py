@@ -236,10 +236,10 @@ def saved(model: str | os.PathLike[str] | Saveable, read: Callable[[Path], Modul
 def load_text(path: Path) -> Module:
     """A module from its text and the weights beside it."""
     from cnn2snn_ir.files import read_text
-    from cnn2snn_ir.text import parse_module, read_weights
+    from cnn2snn_ir.text import parse_module, read_weights, weights_beside
 
-    weights = path.with_suffix(".c2sw")
-    return parse_module(read_text(str(path)), str(path), read_weights(weights) if weights.exists() else None)
+    sidecar = weights_beside(path)
+    return parse_module(read_text(str(path)), str(path), read_weights(sidecar) if sidecar else None)
 
 
 def program_path(file_path: str | os.PathLike[str], name: str) -> Path:

@@ -32,7 +32,7 @@ import numpy as np
 from cnn2snn_ir.diagnostics import Diagnostic, Diagnostics, Severity
 from cnn2snn_ir.dialects import builtin, nn
 from cnn2snn_ir.dialects.levels import Level
-from cnn2snn_ir.ir import F32, F64, Op, Tensor, si, ui
+from cnn2snn_ir.ir import F32, F64, Op, Tensor, ui
 from cnn2snn_ir.ir.rewrite import Rewriter
 from cnn2snn_ir.passes.apply_input_scaling import IMAGE_CHANNELS
 from cnn2snn_ir.passes.base import LOSSY, Pass, PassContext, option
@@ -40,8 +40,7 @@ from cnn2snn_ir.passes.fit_requantizers import Mode
 from cnn2snn_ir.passes.legality.rule import named
 from cnn2snn_ir.passes.quantization.grids import joint_steps
 from cnn2snn_ir.passes.quantization.groups import Weighted, feeds_layer, never_negative
-
-BYTE = si(8)
+from cnn2snn_ir.passes.quantization.schemes import BYTE
 
 
 @dataclass(frozen=True)

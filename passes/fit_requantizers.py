@@ -38,6 +38,7 @@ from cnn2snn_ir.ir.rewrite import Rewriter
 from cnn2snn_ir.passes.base import OFF_BY, STATED, Pass, PassContext, option
 from cnn2snn_ir.passes.legality.rule import named
 from cnn2snn_ir.passes.legalize.identity import impassable, product_with_one
+from cnn2snn_ir.passes.quantization.schemes import BYTE, INDEX
 from cnn2snn_ir.passes.quantization.sums import (
     biased,
     by_channel,
@@ -52,9 +53,6 @@ from cnn2snn_ir.reference.rounding import rescale
 
 BUFFER = si(41)
 """Holds every sum of 32 bits times a mantissa of 8, so that nothing saturates before it is shifted."""
-
-BYTE, INDEX = si(8), si(11)
-"""The widest output of a layer, and the index of its table."""
 
 
 class Mode(StrEnum):

@@ -32,10 +32,7 @@ from cnn2snn_ir.passes.base import LOSSY, RATE, Pass, PassContext, option
 from cnn2snn_ir.passes.quantization.grids import joint_steps
 from cnn2snn_ir.passes.quantization.groups import Weighted, feeds_layer, is_half_separable, layer_end
 from cnn2snn_ir.passes.quantization.observed import observed
-from cnn2snn_ir.passes.quantization.schemes import SCHEMES, Scheme, scheme_named
-
-INDEX = si(11)
-"""The index of a table."""
+from cnn2snn_ir.passes.quantization.schemes import INDEX, SCHEMES, Scheme, scheme_named
 
 ANY = 1.0
 """The step of a value that is always 0."""

@@ -16,12 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from cnn2snn_ir.dialects import nn
 from cnn2snn_ir.ir import F64, Tensor, si
 from cnn2snn_ir.ir.rewrite import Rewriter, Rule, rule
+from cnn2snn_ir.passes.affines import LAYERS
 from cnn2snn_ir.passes.base import REAL, RewritePass
 
-LAYERS = (nn.Conv2D, nn.DepthwiseConv2D, nn.Conv2DTranspose, nn.DepthwiseConv2DTranspose, nn.Dense)
 TOP = 127
 
 

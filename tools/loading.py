@@ -41,10 +41,9 @@ class Source:
         return load_model(self.file)
 
     def _parse(self, text: str) -> Module:
-        from cnn2snn_ir.text import parse_module, read_weights
+        from cnn2snn_ir.text import parse_module, read_weights, weights_beside
 
-        beside = Path(self.file).with_suffix(".c2sw")
-        sidecar = self.weights_file or (beside if self.file.endswith(".c2s") and beside.exists() else None)
+        sidecar = self.weights_file or weights_beside(Path(self.file))
         return parse_module(text, self.file, read_weights(sidecar) if sidecar else None)
 
 

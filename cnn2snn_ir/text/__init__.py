@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cnn2snn_ir.text.printer import FORMAT_VERSION, print_module
-from cnn2snn_ir.text.weights import read_weights, write_weights
+from cnn2snn_ir.text.weights import read_weights, weights_beside, write_weights
 
 if TYPE_CHECKING:
     from cnn2snn_ir.text.parser import parse_module
 
-__all__ = ["FORMAT_VERSION", "parse_module", "print_module", "read_weights", "write_weights"]
+__all__ = ["FORMAT_VERSION", "parse_module", "print_module", "read_weights", "weights_beside", "write_weights"]
 
 
 def __getattr__(name: str) -> Any:

@@ -76,3 +76,9 @@ def read_weights(path: str | Path) -> dict[str, npt.NDArray[Any]]:
             return dict(archive)
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
         raise fail("IR-WEIGHTS-FILE", "cannot read the weights", where=str(path), found=str(error)) from error
+
+
+def weights_beside(path: Path) -> Path | None:
+    """The sidecar of IR text in a file of its own, if it has one."""
+    beside = path.with_suffix(".c2sw")
+    return beside if path.suffix == ".c2s" and beside.exists() else None

@@ -23,14 +23,15 @@ from cnn2snn_ir.passes.potentials.folder import (
     rational,
 )
 from cnn2snn_ir.passes.quantization.groups import feeds_layer
+from cnn2snn_ir.passes.quantization.schemes import INDEX
 from cnn2snn_ir.reference.nn import activation as computed
 from cnn2snn_ir.reference.nn import fake_quantize as quantized
 
 WIDEST = 16
 """Bits of a quantized activation, at most."""
 
-INDEX, TABLE = si(11), si(14)
-"""What a table is looked up with, and what it holds; source: QuantizeML 1.2.5."""
+TABLE = si(14)
+"""What a table holds; source: QuantizeML 1.2.5."""
 
 
 @folds(nn.FakeQuantize)

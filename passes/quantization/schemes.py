@@ -7,6 +7,9 @@ from typing import NamedTuple
 from cnn2snn_ir.diagnostics import fail
 from cnn2snn_ir.ir import ElementType, si, ui
 
+BYTE, INDEX = si(8), si(11)
+"""The widest output of a layer of Akida 2, and the index of its table; source: QuantizeML 1.2.5."""
+
 
 class Scheme(NamedTuple):
     """Bits of the first layer's weights, of the others', and of activations."""
