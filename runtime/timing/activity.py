@@ -24,7 +24,7 @@ Activity = MappingOf[Value, Array]
 
 def counted(mapping: Mapping, counts: EventCounts) -> Activity:
     """The activity of a run."""
-    return {layer.work.x: counts[layer.work.x.name or ""].rows for layer in mapping.layers}
+    return {layer.work.x: counts.of(layer.work.x).rows for layer in mapping.layers}
 
 
 def assumed(mapping: Mapping, density: float | Sequence[float]) -> Activity:
