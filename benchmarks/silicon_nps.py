@@ -72,7 +72,9 @@ def show_fit(fit: Sequence[Akida1ZooEntry], works: dict[str, list[Work]], device
     best = max(best, *scores.values())
     lines.append(("input", "", f"{max(scores.values())} of {len(fit)}", span(scores)))
     print(table(lines))
-    print(f"\nthe device has {mine[0]:,} bytes for weights, {mine[1]:,} for inputs, blocks of {mine[2]}: {ours} of {len(fit)}")
+    print(
+        f"\nthe device has {mine[0]:,} bytes for weights, {mine[1]:,} for inputs, blocks of {mine[2]}: {ours} of {len(fit)}"
+    )
     return ours == best
 
 
@@ -87,7 +89,9 @@ def show_counts(title: str, rows: Sequence[Akida1ZooEntry], works: dict[str, lis
     counts = [(row, count(works[row.network], device)) for row in rows]
     equal = sum(ours == row.nps for row, ours in counts)
     print(f"\n{title}: {equal} of {len(rows)} counts are equal\n")
-    cells = [(r.network, str(r.nps), str(n), "" if n == r.nps else f"{100 * (n / r.nps - 1):+.0f} %") for r, n in counts]
+    cells = [
+        (r.network, str(r.nps), str(n), "" if n == r.nps else f"{100 * (n / r.nps - 1):+.0f} %") for r, n in counts
+    ]
     print(table([("network", "published", "ours", ""), *cells]))
 
 
