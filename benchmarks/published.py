@@ -1,9 +1,9 @@
 """BrainChip's published measurements, typed; the files and what their columns mean are in `benchmarks/published`.
 
-    per_layer()      clocks and input sparsity of single layers on the AKD1500
-    full_models()    clocks, power and energy of whole networks on the AKD1000, the AKD1500 and the Akida 2 FPGA
-    akida1_zoo()     NPs and energy of the model zoo on Akida 1
-    akida2_zoo()     NPs of the model zoo on Akida 2
+per_layer()      clocks and input sparsity of single layers on the AKD1500
+full_models()    clocks, power and energy of whole networks on the AKD1000, the AKD1500 and the Akida 2 FPGA
+akida1_zoo()     NPs and energy of the model zoo on Akida 1
+akida2_zoo()     NPs of the model zoo on Akida 2
 """
 
 from __future__ import annotations
