@@ -12,7 +12,7 @@ import typer
 
 from cnn2snn_ir import __version__
 from cnn2snn_ir.diagnostics import fail
-from cnn2snn_ir.tools import console
+from cnn2snn_ir.tools import console, device_commands
 from cnn2snn_ir.versions import AkidaVersion
 
 if TYPE_CHECKING:
@@ -433,6 +433,9 @@ def diff(
         difference = diff(first, second)
     print(render(difference))
     raise typer.Exit(1 if difference.changes else 0)
+
+
+device_commands.declare(app)
 
 
 def main(argv: list[str] | None = None) -> int:
