@@ -4,9 +4,9 @@
 
 Calibration and validation share no row:
 
-    calibration   the vendor's constants; layers of AkidaNet 0.5/224 and KWS, and of AkidaNet 1.0/160 (its first pass, its
-                  later passes for new weights, its classifier), all in the map with the fewest NPs; dynamic energy of
-                  AkidaNet 0.25/224, 0.5/224 and 1.0/160; NP counts of every other row of the zoo
+    calibration   the vendor's constants; layers of AkidaNet 0.5/224 and KWS, and of AkidaNet 1.0/160 (its first pass,
+                  its later passes for new weights, its classifier), all in the map with the fewest NPs; dynamic
+                  energy of AkidaNet 0.25/224, 0.5/224 and 1.0/160; NP counts of every other row of the zoo
     validation    layers of all other networks; totals of all maps but those three; AKD1000; dynamic energy of the
                   other networks; NP counts of the other rows of the zoo, and of all other published maps
 
@@ -60,8 +60,8 @@ WANTED = {
 REASONS = {
     "input engine and dense layers": "dense layers of a few thousand clocks: below the noise of the measurement (a few "
     "hundred clocks each time), and their sum is under 1 % of any network",
-    "layers": "the largest are 5x5 separable layers, of which no calibration row exists: the vendor says that they cost "
-    "what a full convolution does (2.24 clocks), the published ones cost 1.8",
+    "layers": "the largest are 5x5 separable layers, of which no calibration row exists: the vendor says that they "
+    "cost what a full convolution does (2.24 clocks), the published ones cost 1.8",
     "totals in one pass": "arrhythmia, which is made of those 5x5 separable layers; the others are within 2 %",
     "totals, all-nps": "arrhythmia again; the others are within 3 %",
     "dynamic energy": "arrhythmia again, and KWS, published as 0.010 mJ: its last digit is 10 %",
@@ -92,9 +92,9 @@ class Row:
 
 
 @cache
-def program(network: str) -> Module:
+def program(network: str, generation: int = 1, bits: int = 8) -> Module:
     """A network of the table; its weights do not matter here."""
-    return build(network)
+    return build(network, generation=generation, bits=bits)
 
 
 @cache

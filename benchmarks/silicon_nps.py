@@ -72,9 +72,8 @@ def show_fit(fit: Sequence[Akida1ZooEntry], works: dict[str, list[Work]], device
     best = max(best, *scores.values())
     lines.append(("input", "", f"{max(scores.values())} of {len(fit)}", span(scores)))
     print(table(lines))
-    print(
-        f"\nthe device has {mine[0]:,} bytes for weights, {mine[1]:,} for inputs, blocks of {mine[2]}: {ours} of {len(fit)}"
-    )
+    sizes = f"{mine[0]:,} bytes for weights, {mine[1]:,} for inputs, blocks of {mine[2]}"
+    print(f"\nthe device has {sizes}: {ours} of {len(fit)}")
     return ours == best
 
 

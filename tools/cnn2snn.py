@@ -351,7 +351,9 @@ def check(
         list[AkidaVersion] | None,
         typer.Option("--target", help="Akida generation, any number of times; by default as in convert."),
     ] = None,
-    device: Annotated[str | None, typer.Option("--device", help="Device to map to; none is known yet.")] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="Also place it on a device: its name, or a .toml file.")
+    ] = None,
     json: AsJson = False,
     allow_float_tail: AllowFloatTail = False,
     no_legalize: NoLegalize = False,

@@ -10,11 +10,14 @@ from cnn2snn_ir.diagnostics import CompileError
 @pytest.mark.parametrize("name", device_names())
 def test_every_constant_has_a_source(name):
     device = load_device(name)
-    assert device.name == name and device.nps == device.chip.nodes.value * 4
+    assert device.name == name
+    assert device.nps == device.chip.nodes.value * 4
     rows, columns = device.chip.mesh.value
     assert rows * columns == device.chip.nodes.value
     for key, constant in device.constants().items():
-        assert len(constant.source) > 5 and constant.confidence in Confidence and isinstance(unit_of(key), str)
+        assert len(constant.source) > 5
+        assert constant.confidence in Confidence
+        assert isinstance(unit_of(key), str)
 
 
 def test_only_one_chip_has_energy_data():
@@ -40,7 +43,8 @@ def test_a_file_of_ones_own(tmp_path):
     assert device.timing.event_clocks["conv 1x1 4 bits"] == base.timing.event_clocks["conv 1x1 4 bits"]
     without = tmp_path / "without.toml"
     without.write_text('name = "without"\nextends = "mine.toml"\nenergy = false\n')
-    assert load_device(without).energy is None and load_device(without).clock_hz == 200e6
+    assert load_device(without).energy is None
+    assert load_device(without).clock_hz == 200e6
 
 
 def test_all_mistakes_at_once(tmp_path):

@@ -62,7 +62,8 @@ def test_every_layer_is_placed_once_within_the_limits(program):
         limits = mapping.device.limits
         for plan in mapping.passes:
             busy = [part.np for layer in plan.layers if layer.nps for part in layer.parts]
-            assert sorted(busy) == list(range(plan.nps)) and plan.nps <= mapping.device.nps
+            assert sorted(busy) == list(range(plan.nps))
+            assert plan.nps <= mapping.device.nps
             for layer in plan.layers:
                 if layer.unit is Unit.CNP:
                     assert all(part.weight_bytes <= limits.np_weight_bytes.value for part in layer.parts)
@@ -71,7 +72,7 @@ def test_every_layer_is_placed_once_within_the_limits(program):
 
 
 def test_a_placed_program_is_ir_that_verifies_prints_and_computes_the_same(program):
-    version, module = program
+    _version, module = program
     images = np.load("examples/mnist_1000.npz")["x"][:3]
     expected = interpreter.run(module, images.astype(np.float32))
     for mapping in placed_everywhere(program):
@@ -144,7 +145,9 @@ def test_a_division_fits_and_one_part_fewer_does_not(work):
 def test_spans_are_as_equal_as_possible(size, parts):
     found = spans(size, parts)
     lengths = [last - first for first, last in found]
-    assert sum(lengths) == size and found[0][0] == 0 and found[-1][1] == size
+    assert sum(lengths) == size
+    assert found[0][0] == 0
+    assert found[-1][1] == size
     assert max(lengths) - min(lengths) <= 1
 
 
@@ -164,7 +167,8 @@ def test_what_does_not_fit_goes_to_the_host_or_is_refused_with_every_reason(prog
     with pytest.raises(CompileError) as refused:
         map_program(module, device, "minimal", hw_only=True)
     found = refused.value.diagnostics
-    assert {d.code for d in found} == {"MAP-FIT"} and len(found) >= 3
+    assert {d.code for d in found} == {"MAP-FIT"}
+    assert len(found) >= 3
     assert all("bytes; an NP takes 100" in d.found for d in found)
 
 

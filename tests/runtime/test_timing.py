@@ -1,6 +1,7 @@
 """The timing and energy model: what must hold whatever its constants are."""
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -49,7 +50,8 @@ def test_parts_sum_to_the_total_and_nothing_is_negative(networks, mode):
             slowest = max(part.clocks for part in layer.parts)
             assert layer.clocks.total == pytest.approx(slowest + layer.clocks.reload + layer.clocks.spill)
             assert 0 < layer.utilization <= 1 + 1e-12
-            assert max(terms(layer)) > 0 and layer.bound
+            assert max(terms(layer)) > 0
+            assert layer.bound
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -88,9 +90,8 @@ def test_more_bytes_cost_more_time(networks):
     dear = changed(device, "timing", reload=2 * device.timing.reload.value, spill=5)
     first, second = run(module, 0.4, "hw-pr", device), run(module, 0.4, "hw-pr", dear)
     for a, b in zip(first.layers, second.layers, strict=True):
-        assert b.clocks.reload == pytest.approx(2 * a.clocks.reload) and b.clocks.spill == pytest.approx(
-            10 * a.clocks.spill
-        )
+        assert b.clocks.reload == pytest.approx(2 * a.clocks.reload)
+        assert b.clocks.spill == pytest.approx(10 * a.clocks.spill)
     assert second.latency_clocks > first.latency_clocks
     free = changed(device, "timing", reload=0, spill=0)
     assert all(layer.clocks.reload == layer.clocks.spill == 0 for layer in run(module, 0.4, "hw-pr", free).layers)
@@ -139,8 +140,10 @@ def test_the_slowest_part_decides():
     rows[0, 25:] = 100  # all events in the second half of the map
     s = simulate(mapping, {**activity, layer.work.x: rows})
     first, second = s.layers[1].parts
-    assert first.events == 0 and second.events == 1100
-    assert s.layers[1].clocks.total == pytest.approx(second.clocks) and first.clocks < second.clocks
+    assert first.events == 0
+    assert second.events == 1100
+    assert s.layers[1].clocks.total == pytest.approx(second.clocks)
+    assert first.clocks < second.clocks
 
 
 def test_frames_are_averaged_and_the_slowest_is_known(networks):
@@ -151,7 +154,8 @@ def test_frames_are_averaged_and_the_slowest_is_known(networks):
     times = [simulate(mapping, activity).latency_clocks for activity in (one, two)]
     s = simulate(mapping, both)
     assert s.frames == 2
-    assert s.latency_clocks == pytest.approx(np.mean(times)) and s.slowest_frame_clocks == pytest.approx(max(times))
+    assert s.latency_clocks == pytest.approx(np.mean(times))
+    assert s.slowest_frame_clocks == pytest.approx(max(times))
 
 
 stages = st.lists(st.floats(0, 1e6), min_size=1, max_size=8)
@@ -160,7 +164,7 @@ stages = st.lists(st.floats(0, 1e6), min_size=1, max_size=8)
 @given(stages, st.integers(1, 12))
 def test_the_pipeline_has_its_closed_form(clocks, frames):
     chain = [Stage(np.array([t]), 0.0, 0, (i - 1,) if i else ()) for i, t in enumerate(clocks)]
-    pairs = max([a + b for a, b in zip(clocks, clocks[1:], strict=False)] or [clocks[0]])
+    pairs = max([a + b for a, b in itertools.pairwise(clocks)] or [clocks[0]])
     _, single = schedule(chain, frames, True)
     _, double = schedule(chain, frames, False)
     assert double.max() == pytest.approx(sum(clocks) + (frames - 1) * max(clocks))
@@ -184,26 +188,32 @@ def test_a_unit_does_one_thing_at_a_time(networks, mode):
         by_unit.setdefault(piece.unit, []).append((piece.start, piece.end))
     for pieces in by_unit.values():
         pieces.sort()
-        assert all(a[1] <= b[0] + 1e-6 for a, b in zip(pieces, pieces[1:], strict=False))
+        assert all(a[1] <= b[0] + 1e-6 for a, b in itertools.pairwise(pieces))
     assert max(piece.end for piece in s.timeline) == pytest.approx(s.batch_clocks)
 
 
 def test_a_what_if_is_marked(networks):
     s = run(networks["kws_12"], 0.4, what_if=0.4)
-    assert s.what_if_density == 0.4 and any("what-if" in note for note in s.notes)
+    assert s.what_if_density == 0.4
+    assert any("what-if" in note for note in s.notes)
 
 
 def test_the_second_generation_says_that_it_is_not_sure():
     module = build("kws_12", generation=2)
     mapping = map_program(module, load_device("Akida2FPGA"), "minimal")
     s = simulate(mapping, assumed(mapping, 0.4))
-    assert s.device.confidence == "low" and any("low confidence" in note for note in s.notes)
-    assert s.total_mj is None and s.dynamic_mj is None and all(layer.energy is None for layer in s.layers)
+    assert s.device.confidence == "low"
+    assert any("low confidence" in note for note in s.notes)
+    assert s.total_mj is None
+    assert s.dynamic_mj is None
+    assert all(layer.energy is None for layer in s.layers)
     assert any("no energy" in note for note in s.notes)
 
 
 def test_json_holds_everything(networks):
     s = run(networks["arrhythmia"], 0.4, "hw-pr", batch=2)
     data = json.loads(json.dumps(s.as_json(), allow_nan=False))
-    assert data["latency_ms"] == s.latency_ms and data["fps"] == s.fps and data["passes"] == s.passes
+    assert data["latency_ms"] == s.latency_ms
+    assert data["fps"] == s.fps
+    assert data["passes"] == s.passes
     assert [layer["clocks"]["total"] for layer in data["layers"]] == [layer.clocks.total for layer in s.layers]
