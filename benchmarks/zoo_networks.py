@@ -121,10 +121,10 @@ def yolo(classes: int) -> NetworkSpec:
     return akidanet(0.5, (224, 224), *head, separable(5 * (5 + classes)), pool=Pool.NONE)
 
 
-def ds_cnn(classes: int, last_bits: int = 4) -> NetworkSpec:
+def ds_cnn(head: LayerSpec, last_bits: int = 4) -> NetworkSpec:
     """Keyword spotting on 49 frames of 10 features (Zhang et al. 2017, `Hello Edge`; 5x5 kernel at the input)."""
     last = separable(64, pool=AVERAGE, activation_bits=last_bits)
-    return NetworkSpec((49, 10, 1), (conv(64, 5, 2), *[separable(64)] * 3, last, dense(classes)))
+    return NetworkSpec((49, 10, 1), (conv(64, 5, 2), *[separable(64)] * 3, last, head))
 
 
 def points(*behind: LayerSpec) -> NetworkSpec:
@@ -142,8 +142,8 @@ SHARED = IMAGES | {
     "yolo_voc_20": yolo(20),
     # The page's 2.3 million parameters leave 1.42 million behind the average: 512 x 128 + 128 x 10575.
     "face_id": akidanet(0.5, FACES, dense(128), dense(IDENTITIES)),
-    "kws_12": ds_cnn(12),
-    "kws_33": ds_cnn(33),
+    "kws_12": ds_cnn(dense(12)),
+    "kws_33": ds_cnn(dense(33)),
 }
 """Of both generations; Akida 2 has the halves of a separable layer apart."""
 
@@ -153,7 +153,9 @@ AKIDA1 = SHARED | {
     # 23.6 million parameters: the binary layer reads the average itself, without the 128 values in between.
     "face_id_edge": edge(FACES, IDENTITIES),
     "yolo_voc_2": yolo(2),
-    "kws_33": ds_cnn(33, last_bits=1),  # its file is called `laq1`, after the last activations
+    # Its training configuration asks for a 1x1 convolution instead of a dense layer, which NPs can share.
+    "kws_12": ds_cnn(conv(12, 1)),
+    "kws_33": ds_cnn(dense(33), last_bits=1),  # its file is called `laq1`, after the last activations
     # 1.6 million parameters: the builder up to akida_models 1.2, which flattens 7x7x64.
     "gxnor": NetworkSpec((28, 28, 1), (conv(32, 5, pool=MAX), conv(64, 3, 2), dense(512), dense(10)), (2, 2, 1)),
     # 458 thousand parameters: the builder up to akida_models 1.2, which flattens 8x8x84.
