@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.zoo_layers import Akida1Network, Akida2Network, Growing
 from benchmarks.zoo_networks import AKIDA1, AKIDA2, NetworkSpec
+from benchmarks.zoo_sample import Sample
 from cnn2snn_ir.dialects import builtin
 from cnn2snn_ir.passes.base import PassContext
 from cnn2snn_ir.passes.convert_to_akida1 import ConvertToAkida1
@@ -68,7 +69,8 @@ def build(
         generation: 1 or 2.
         bits: of weights and activations, 8 or 4, for Akida 2; those of Akida 1 are in the table.
         rectified_depthwise: for Akida 2, a ReLU behind depthwise convolutions too.
-        densities: which part of the outputs of each layer but the last is not 0, for random bytes as inputs.
+        densities: which part of the outputs of each layer but the last is not 0, for random bytes as inputs.  For
+            Akida 1 the thresholds are then held against four such images, which takes about twice as long.
         context: takes what the rules warn of.
 
     Raises:
@@ -83,6 +85,7 @@ def build(
     growing: Growing
     if generation == 1:
         growing = Akida1Network(name, spec, seed, wanted)
+        growing.sample = Sample(spec.shape, seed) if densities is not None else None
     else:
         growing = Akida2Network(name, spec, seed, wanted)
         growing.bits, growing.rectified_depthwise = bits, rectified_depthwise

@@ -19,6 +19,7 @@ from benchmarks.zoo_moments import (
     through_depthwise,
 )
 from benchmarks.zoo_networks import Kind, LayerSpec, NetworkSpec
+from benchmarks.zoo_sample import Sample
 from cnn2snn_ir.dialects import builtin, qnn
 from cnn2snn_ir.dialects.hardware import Pool
 from cnn2snn_ir.ir import F32, ElementType, Graph, Layer, Op, Tensor, Value, si, ui
@@ -81,15 +82,15 @@ class Growing:
         """A full convolution."""
         kernel = self.weights(f"{name}/kernel", bits, layer.kernel, layer.kernel, self.x.type.channels, layer.filters)
         self.moments = through_conv(self.moments, kernel.array, self.taps(layer))
-        options = {"strides": (layer.stride,) * 2, "padding": layer.padding, "acc": acc}
-        self.x = self.add(qnn.Conv2D(self.x, kernel, **options), name, CLASSES[layer.kind])
+        op = qnn.Conv2D(self.x, kernel, (layer.stride, layer.stride), layer.padding, acc=acc)
+        self.x = self.add(op, name, CLASSES[layer.kind])
 
     def depthwise(self, name: str, kind: str, layer: LayerSpec, bits: int, acc: ElementType, taps: Taps) -> None:
         """A kernel a channel."""
         kernel = self.weights(f"{name}/depthwise_kernel", bits, layer.kernel, layer.kernel, self.x.type.channels)
         self.moments = through_depthwise(self.moments, kernel.array, taps)
-        options = {"strides": (layer.stride,) * 2, "padding": layer.padding, "acc": acc}
-        self.x = self.add(qnn.DepthwiseConv2D(self.x, kernel, **options), name, kind)
+        op = qnn.DepthwiseConv2D(self.x, kernel, (layer.stride, layer.stride), layer.padding, acc=acc)
+        self.x = self.add(op, name, kind)
 
     def pointwise(self, name: str, kind: str, layer: LayerSpec, bits: int, acc: ElementType) -> None:
         """A 1x1 convolution."""
@@ -123,8 +124,11 @@ class Growing:
 class Akida1Network(Growing):
     """Layers whose neurons have a threshold and a step."""
 
+    sample: Sample | None = None
+    """What the thresholds are held against; without, they follow from the moments alone."""
+
     def layer(self, index: int, layer: LayerSpec, name: str, fires: bool) -> None:
-        bits = self.network.weight_bits(index)
+        bits, before, start = self.network.weight_bits(index), self.x, len(list(self.graph))
         if layer.kind is Kind.CONV:
             self.conv(name, layer, bits, POTENTIAL)
         elif layer.kind is Kind.SEPARABLE:
@@ -136,17 +140,24 @@ class Akida1Network(Growing):
         pooled = self.max_pool(layer)
         if layer.pool is Pool.AVERAGE:
             self.x = self.add(qnn.SumPool(self.x, keepdims=True, acc=POTENTIAL))
-        if fires:
-            self.fire(f"{name}/relu", ui(self.network.activation_bits(index)), self.densities[index], pooled)
+        if not fires:
+            return
+        if self.sample is not None:
+            self.sample.pass_through(list(self.graph)[start:], before)
+        self.fire(f"{name}/relu", ui(self.network.activation_bits(index)), self.densities[index], pooled)
 
     def fire(self, name: str, to: ElementType, density: float, pooled: int) -> None:
         """Levels of `to.bits` bits; the step is stored as if there were 4."""
         firing, deviation = Firing.of(density, to.hi, pooled), np.sqrt(self.moments.variance)
+        if self.sample is not None:
+            firing = Firing.at(self.sample.threshold(self.moments, density), to.hi, pooled)
         threshold = np.rint(self.moments.mean + firing.threshold * deviation).astype(np.int64)
         step = np.maximum(np.rint(firing.step * deviation), 1) * 2.0 ** (to.bits - 4)
         op = qnn.Fire(self.x, Tensor.of(threshold, POTENTIAL, f"{name}/threshold"), Tensor.of(step, F32), to)
         self.x = self.add(op, name, "ReLU")
         self.moments = Moments.alike(self.x.type.channels, firing.mean, firing.variance)
+        if self.sample is not None:
+            self.moments = self.sample.fire(threshold, step, to)
 
 
 class Akida2Network(Growing):

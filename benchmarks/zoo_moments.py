@@ -115,7 +115,11 @@ class Firing:
     @classmethod
     def of(cls, density: float, count: int, pooled: int = 1) -> Firing:
         """The levels of which a part `density` is not 0, where the largest of `pooled` potentials counts."""
-        threshold = NORMAL.inv_cdf((1 - density) ** (1 / pooled))
+        return cls.at(NORMAL.inv_cdf((1 - density) ** (1 / pooled)), count, pooled)
+
+    @classmethod
+    def at(cls, threshold: float, count: int, pooled: int = 1) -> Firing:
+        """The levels from a threshold on."""
         step = SPREAD / count
         reached = [1 - NORMAL.cdf(threshold + k * step) ** pooled for k in range(count)]
         mean = sum(reached)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 from cnn2snn_ir.dialects.geometry import Padding
 from cnn2snn_ir.dialects.hardware import Pool
@@ -60,17 +61,9 @@ class NetworkSpec:
         return own if own is not None else self.bits[2]
 
 
-def conv(filters: int, kernel: int = 3, stride: int = 1, pool: Pool = Pool.NONE, **more: object) -> LayerSpec:
-    return LayerSpec(Kind.CONV, filters, kernel, stride, pool, **more)  # type: ignore[arg-type]
-
-
-def separable(filters: int, kernel: int = 3, stride: int = 1, pool: Pool = Pool.NONE, **more: object) -> LayerSpec:
-    return LayerSpec(Kind.SEPARABLE, filters, kernel, stride, pool, **more)  # type: ignore[arg-type]
-
-
-def dense(units: int, **more: object) -> LayerSpec:
-    return LayerSpec(Kind.DENSE, units, 1, **more)  # type: ignore[arg-type]
-
+conv = partial(LayerSpec, Kind.CONV)
+separable = partial(LayerSpec, Kind.SEPARABLE)
+dense = partial(LayerSpec, Kind.DENSE, kernel=1)
 
 MAX, AVERAGE = Pool.MAX, Pool.AVERAGE
 

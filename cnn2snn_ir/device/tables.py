@@ -75,8 +75,8 @@ class Limits:
     filters_at_once: Constant = constant("Filters that an event is worked on for at once.", int, "filters")
     np_macs_per_clock: Constant = constant("Multipliers of one NP.", int, "MAC/clock")
     input_bits: Constant = constant("Bits of one element of an input map.", int, "bits")
-    filter_parts: Constant = constant("Parts that `hw-pr` divides the filters of a layer into, at most.", int, "parts")
-    passes: Constant = constant("Passes that `hw-pr` uses, if fewer suffice.", int, "passes")
+    parts: Constant = constant("Parts that `hw-pr` divides a layer into, at most.", int, "parts")
+    pass_gain: Constant = constant("By how much finer a further pass must divide filters in `hw-pr`.", float, "%")
 
 
 @dataclass(frozen=True)
