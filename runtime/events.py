@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -89,9 +90,9 @@ class EventCounts(Mapping[str, MapEvents]):
     goes by its layer and the kind of hardware layer; any is found by itself with `of`.
     """
 
-    def __init__(self, maps: Mapping[Value, MapEvents]) -> None:
-        self._maps = dict(maps)
-        self._by_name = dict(zip(names_of(self._maps), self._maps.values(), strict=True))
+    def __init__(self, names: Iterable[str], maps: Mapping[Value, MapEvents]) -> None:
+        self._maps = maps
+        self._by_name = dict(zip(names, maps.values(), strict=True))
 
     def of(self, value: Value) -> MapEvents:
         """The events of a value of the program."""
@@ -107,6 +108,43 @@ class EventCounts(Mapping[str, MapEvents]):
         return len(self._by_name)
 
 
+class Counted:
+    """What is counted in the runs of an engine: the maps, where their counts lie, and what counts in which memory."""
+
+    _of: WeakKeyDictionary[Engine, Counted] = WeakKeyDictionary()
+
+    def __init__(self, engine: Engine) -> None:
+        self.shapes = {value: as_map(value) for value in counted(engine.source)}
+        self.names = list(names_of(self.shapes))
+        self.heights = [height for height, _, _ in self.shapes.values()]
+        self.channels = [channels for _, _, channels in self.shapes.values()]
+        self._backend = engine.backend
+        self._bound: dict[int, tuple[Count, Chunk]] = {}
+
+    @classmethod
+    def of(cls, engine: Engine) -> Counted:
+        """Worked out at the first run that is counted."""
+        return cls._of.get(engine) or cls._of.setdefault(engine, cls(engine))
+
+    def count(self, chunk: Chunk) -> Count:
+        """What counts in the memory of `chunk`, which many chunks use one after the other."""
+        key = id(chunk.buffers)
+        if key not in self._bound:
+            maps = [chunk.buffer(value) for value in self.shapes]
+            count = self._backend.counting(maps, self.heights, self.channels)
+            self._bound[key] = count, chunk  # while that lives, no other memory has its id
+        return self._bound[key][0]
+
+    def counts(self, rows: Array, totals: Array) -> EventCounts:
+        """The counts, which lie one map behind the other."""
+        maps, row, channel = {}, 0, 0
+        for value, shape in self.shapes.items():
+            last_row, last_channel = row + shape[0], channel + shape[2]
+            maps[value] = MapEvents(rows[:, row:last_row], totals[channel:last_channel], shape)
+            row, channel = last_row, last_channel
+        return EventCounts(self.names, maps)
+
+
 class EventCounter:
     """An `Observer` that counts the events of the runs of `engine`, one run after the other.
 
@@ -114,43 +152,28 @@ class EventCounter:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._shapes = {value: as_map(value) for value in counted(engine.source)}
-        self._heights, _, self._channels = (list(sizes) for sizes in zip(*self._shapes.values(), strict=True))
-        self._backend = engine.backend
-        self._bound: dict[int, tuple[Count, Chunk]] = {}
+        self._counted = Counted.of(engine)
         self._rows: list[Array] = []
-        self._totals = np.zeros(sum(self._channels), np.int64)
+        self._totals = np.zeros(sum(self._counted.channels), np.int64)
         self._lock = threading.Lock()
 
     def begin(self, samples: int) -> None:
         """See `Observer`."""
-        self._rows.append(np.zeros((samples, sum(self._heights)), np.int32))
+        self._rows.append(np.zeros((samples, sum(self._counted.heights)), np.int32))
 
     def __call__(self, chunk: Chunk) -> None:
         """See `Observer`.  Frames are each chunk's own; channels are shared."""
         totals = np.zeros_like(self._totals)
-        self._counting(chunk)(self._rows[-1][chunk.start : chunk.end], totals)
+        self._counted.count(chunk)(self._rows[-1][chunk.start : chunk.end], totals)
         with self._lock:
             self._totals += totals
-
-    def _counting(self, chunk: Chunk) -> Count:
-        """What counts in the memory of `chunk`, the same for many chunks."""
-        key = id(chunk.buffers)
-        if key not in self._bound:
-            maps = [chunk.buffer(value) for value in self._shapes]
-            count = self._backend.counting(maps, self._heights, self._channels)
-            self._bound[key] = count, chunk  # as long as that lives, no other has its id
-        return self._bound[key][0]
 
     @property
     def counts(self) -> EventCounts:
         """What was counted so far."""
-        nothing = np.zeros((0, sum(self._heights)), np.int32)
+        nothing = np.zeros((0, sum(self._counted.heights)), np.int32)
         rows = self._rows[0] if len(self._rows) == 1 else np.concatenate([nothing, *self._rows])
-        parts = np.split(rows, np.cumsum(self._heights)[:-1], axis=1)
-        totals = np.split(self._totals.copy(), np.cumsum(self._channels)[:-1])
-        found = zip(self._shapes.items(), parts, totals, strict=True)
-        return EventCounts({value: MapEvents(part, total, shape) for (value, shape), part, total in found})
+        return self._counted.counts(rows, self._totals.copy())
 
 
 def count_events(

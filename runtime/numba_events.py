@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 
 from cnn2snn_ir.runtime.backend import Count
 from cnn2snn_ir.runtime.numba_kernels import compiled
-from cnn2snn_ir.runtime.storage import Array, Buffer, Layout
+from cnn2snn_ir.runtime.storage import ALIGNMENT, Array, Buffer, Layout
 from cnn2snn_ir.runtime.vector_kernels import I16, I32, I64, Builder, pointer
 
 LINE = 32
@@ -65,7 +65,8 @@ def _count(table, rows, totals):  # type: ignore[no-untyped-def]
     """Count the maps in `table`; `rows` and `totals` have those of one map after those of another."""
     row, channel = 0, 0
     for m in table:
-        met = np.zeros(-(-m.run // LINE) * LINE, np.uint16)
+        memory = np.zeros((-(-m.run // LINE) + 1) * LINE, np.uint16)
+        met = memory[-memory.ctypes.data // 2 % LINE :]  # from a cache line's start on
         seen = 0
         for n in range(len(rows)):
             for r in range(m.height):
@@ -126,8 +127,8 @@ def _count_run(_, x, met, run):  # type: ignore[no-untyped-def]
             events = events if mask is None else b.and_(events, mask)
             counter = b.bitcast(b.gep(counters, [at]), line.as_pointer())
             before = b.load(counter)
-            before.align = 2
-            b.store(b.add(before, b.zext(events, line)), counter).align = 2
+            before.align = ALIGNMENT
+            b.store(b.add(before, b.zext(events, line)), counter).align = ALIGNMENT
             found = b.call(population, [b.bitcast(events, I32)])
             b.store(b.add(b.load(total), b.zext(found, I64)), total)
 

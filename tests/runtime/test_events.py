@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
+import weakref
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from cnn2snn_ir.passes.manager import PassManager
 from cnn2snn_ir.passes.pipeline import parse_pipeline
 from cnn2snn_ir.passes.trial import Trial
 from cnn2snn_ir.runtime.engine import Engine
-from cnn2snn_ir.runtime.events import EventCounter, MapEvents, count_events
+from cnn2snn_ir.runtime.events import Counted, EventCounter, MapEvents, count_events
 from cnn2snn_ir.runtime.model import Model
 from cnn2snn_ir.runtime.storage import Layout
 
@@ -275,6 +277,17 @@ def test_memory_does_not_grow_with_the_samples(backend):
 
     needed(1000)  # workspaces and compiled code
     assert needed(4000) < needed(1000) + 100_000
+
+
+def test_what_is_counted_goes_with_its_engine():
+    engine = Engine(tiny(si(8)), "numba")
+    count_events(engine, np.ones((3, 16, 16, 2), np.int8))
+    known = len(Counted._of)
+    seen = weakref.ref(engine)
+    del engine
+    gc.collect()
+    assert seen() is None
+    assert len(Counted._of) < known
 
 
 # ---- the observer -----------------------------------------------------------------------------------------------
