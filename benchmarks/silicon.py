@@ -6,7 +6,8 @@ Calibration and validation share no row:
 
     calibration   the vendor's constants; layers of AkidaNet 0.5/224 and KWS, and of AkidaNet 1.0/160 (its first pass,
                   its later passes for new weights, its classifier), all in the map with the fewest NPs; dynamic
-                  energy of AkidaNet 0.25/224, 0.5/224 and 1.0/160; NP counts of every other row of the zoo
+                  energy of AkidaNet 0.25/224, 0.5/224 and 1.0/160; what BrainChip says of KWS in several passes;
+                  NP counts of every other row of the zoo
     validation    layers of all other networks; totals of all maps but those three; AKD1000; dynamic energy of the
                   other networks; NP counts of the other rows of the zoo, and of all other published maps
 

@@ -17,6 +17,9 @@ Simulated = Callable[[str, str, str], Simulation]
 TOLERANCE = 0.02
 """How far a constant of the device may be from the fit: rounding, no more."""
 
+SLOWER = ("kws_12", 4.5)
+"""BrainChip: how many times longer this network takes in HwPr than in AllNps (brainchip_devhub, knowledge base)."""
+
 CNP, HRC, FNP2 = "CNP", "HRC", "FNP2"
 
 
@@ -73,9 +76,18 @@ def timing_fits(simulated: Simulated, timed: Sequence[str], reloaded: str) -> It
     yield Fit("timing.external_weight", weight, timing.external_weight.number, "2 classifiers, clocks a neuron")
     yield Fit("timing.external_neuron", t0 - weight * n0, timing.external_neuron.number, "the same")
 
-    fresh = [(t, x) for t, x in later if x.pass_index > 0 and x.unit == CNP]
+    first = {later[0][1].pass_index: 0} | {x.pass_index: i for i, (_, x) in reversed(list(enumerate(later)))}
+    fresh = [(t, x) for i, (t, x) in enumerate(later) if x.pass_index and x.unit == CNP and i not in first.values()]
     rates = [(t - x.clocks.events - x.clocks.scan) / (x.clocks.reload / timing.reload.number) for t, x in fresh]
-    yield Fit("timing.reload", fmean(rates), timing.reload.number, f"{len(rates)} layers in later passes")
+    yield Fit("timing.reload", fmean(rates), timing.reload.number, f"{len(rates)} layers inside later passes")
+
+    one, several = simulated(SLOWER[0], "AKD1500", "AllNps"), simulated(SLOWER[0], "AKD1500", "HwPr")
+    published = next(r.clocks for r in full_models() if (r.network, r.mode) == (SLOWER[0], "AllNps") and r.clocks)
+    changes = several.passes - one.passes
+    left = SLOWER[1] * published - (several.latency_clocks - changes * timing.pass_switch.number)
+    yield Fit(
+        "timing.pass_switch", left / changes, timing.pass_switch.number, f"{SLOWER[0]}, {changes} changes of pass"
+    )
 
 
 def energy_fits(simulated: Simulated, charged: Sequence[str]) -> Iterator[Fit]:

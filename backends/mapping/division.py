@@ -1,8 +1,8 @@
 """How a layer is divided among NPs: by rows where the map is too large, by filters where the weights are.
 
 Fewest parts first (`smallest_division`); `finer` divides the filters further.  That these two rules, with one size of
-map and one of weights, give the published minimal NP counts of 22 of 24 networks of Akida 1, and the finer ones all
-but two of the maps with more NPs, is what `benchmarks/silicon.py` shows.
+map and one of weights, give the published minimal NP counts of 23 of 24 networks of Akida 1, and the finer ones all
+but one of 28 published maps, is what `benchmarks/silicon.py` shows.
 """
 
 from __future__ import annotations

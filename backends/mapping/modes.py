@@ -2,8 +2,8 @@
 
 * `minimal`: the fewest NPs, layers in one pass as long as they fit.
 * `all-nps`: as few passes as `minimal`; in them the filters of all layers are divided as finely as fits, every layer
-  to the same number of filters an NP.  (With this rule the NP counts of ten published maps come out, of an eleventh
-  up to one NP; a choice layer by layer, such as halving the slowest, gives others.)
+  to the same number of filters an NP.  (With this rule the NP counts of all published maps of this mode come out; a
+  choice layer by layer, such as halving the slowest, gives others.)
 * `hw-pr`: the same with one pass more, and one more, as long as each makes the division finer by `limits.pass_gain`
   percent, and no layer has more than `limits.parts` parts.
 """

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
+
+import numpy as np
 
 from cnn2snn_ir.dialects import akida1, akida2
 from cnn2snn_ir.dialects.hardware import unpooled_size
@@ -79,6 +82,14 @@ class Work:
     def sites(self) -> int:
         """Elements of the input."""
         return self.rows * self.columns * self.channels
+
+    @cached_property
+    def nonzero_weights(self) -> float:
+        """The fraction of its weights that are not zero; 1 if it has none."""
+        names = ("weights", "weights_pw")
+        weights = [v.array for name in names if isinstance(v := self.op.attributes.get(name), Tensor)]
+        count = sum(array.size for array in weights)
+        return sum(int(np.count_nonzero(array)) for array in weights) / count if count else 1.0
 
     @property
     def macs(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any, NamedTuple
 
 
@@ -95,6 +96,7 @@ class Timing:
     external_neuron: Constant = constant("Dense layer with external weights: one neuron.", float, "clocks")
     external_weight: Constant = constant("The same: one weight of 4 bits.", float, "clocks")
     reload: Constant = constant("New weights for a pass: one byte into one NP.", float, "clocks/byte")
+    pass_switch: Constant = constant("From one pass to the next, whatever its size.", float, "clocks")
     reload_first: Constant = constant("Whether the first pass of a lone frame takes new weights, too.", bool)
     spill: Constant = constant("Activations between passes: one byte out, or in.", float, "clocks/byte")
     handoff: Constant = constant("`single`: a layer waits until its consumer is through; `double`: it does not.", str)
@@ -133,7 +135,7 @@ class StatedError:
     max_percent: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Device:
     """A device as a file describes it."""
 
@@ -177,6 +179,7 @@ SECTIONS: dict[str, type] = {"chip": Chip, "limits": Limits, "timing": Timing, "
 """The tables of a device file."""
 
 
+@cache
 def unit_of(name: str) -> str:
     """The unit of a constant by its full name."""
     section, field = name.split(".")[:2]

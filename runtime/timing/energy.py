@@ -10,7 +10,6 @@ import numpy as np
 from cnn2snn_ir.backends.mapping import PlacedLayer
 from cnn2snn_ir.device.tables import Energy
 from cnn2snn_ir.dialects.npu import Unit
-from cnn2snn_ir.ir import Tensor
 from cnn2snn_ir.runtime.timing.result import LayerEnergy
 
 PICO = 1e-6
@@ -33,10 +32,5 @@ def layer_energy(
 
 def weight_factor(layer: PlacedLayer, energy: Energy) -> float:
     """Energy of an event in relation to weights as trained nets have them: zeros cost less, though not less time."""
-    names = ("weights", "weights_pw")
-    weights = [v.array for name in names if isinstance(v := layer.work.op.attributes.get(name), Tensor)]
-    count = sum(array.size for array in weights)
-    if not count:
-        return 1.0
-    share = 100 * sum(int(np.count_nonzero(array)) for array in weights) / count
+    share = 100 * layer.work.nonzero_weights
     return float(np.interp(share, energy.nonzero_weights.value, energy.nonzero_energy.value)) / 100

@@ -31,27 +31,49 @@ class Stage:
     """Stages whose output it reads."""
 
 
+def latencies(stages: Sequence[Stage]) -> Array:
+    """The clocks of each frame alone [frames]."""
+    end: list[Array] = []
+    done: dict[int, Array] = {}
+    for stage in stages:
+        before = [end[r] for r in stage.reads]
+        before += [through for turn, through in done.items() if turn < stage.pass_index]
+        ready = np.max(before, axis=0) if before else np.zeros(len(stage.clocks))
+        end.append(ready + stage.clocks)
+        done[stage.pass_index] = np.maximum(done.get(stage.pass_index, 0.0), end[-1])
+    return np.asarray(np.max(end, axis=0)) if end else np.zeros(1)
+
+
 def schedule(stages: Sequence[Stage], frames: int, single_handoff: bool) -> tuple[Array, Array]:
     """Start and end of every stage for every frame, both [frames, stages]; clocks of frame f are those of f modulo."""
+    count = len(stages)
     readers: list[list[int]] = [[] for _ in stages]
     for index, stage in enumerate(stages):
         for source in stage.reads:
             readers[source].append(index)
-    turns = len({stage.pass_index for stage in stages}) > 1
-    start, end = np.zeros((frames, len(stages))), np.zeros((frames, len(stages)))
+    turns = [stage.pass_index for stage in stages]
+    many = len(set(turns)) > 1
+    clocks = [stage.clocks.tolist() for stage in stages]  # Python's floats: most loops are short
+    starts: list[list[float]] = []
+    ends: list[list[float]] = []
+    last = [0.0] * count
     for f in range(frames):
+        start, end = [0.0] * count, [0.0] * count
+        through = max(last, default=0.0) if many else 0.0
+        turn, finished = turns[0] if turns else 0, 0.0
         for i, stage in enumerate(stages):
-            ready = max((end[f, r] for r in stage.reads), default=0.0)
-            if f:
-                ready = max(ready, end[f - 1, i])
-                if single_handoff:
-                    ready = max(ready, *(end[f - 1, r] for r in readers[i]), 0.0)
-                if turns:
-                    ready = max(ready, end[f - 1].max())
-            if turns:  # a pass begins when the one before it is through
-                before = [end[f, j] for j in range(i) if stages[j].pass_index < stage.pass_index]
-                ready = max(ready, *before, 0.0)
-            start[f, i] = ready
-            extra = stage.first_extra if f else 0.0
-            end[f, i] = ready + stage.clocks[f % len(stage.clocks)] + extra
-    return start, end
+            ready = max(last[i], through)
+            for r in stage.reads:
+                ready = max(ready, end[r])
+            if single_handoff:
+                for r in readers[i]:
+                    ready = max(ready, last[r])
+            if turns[i] != turn:  # a pass begins when the one before it is through
+                turn, finished = turns[i], max(end[:i])
+            start[i] = ready = max(ready, finished)
+            mine = clocks[i]
+            end[i] = ready + mine[f % len(mine)] + (stage.first_extra if f else 0.0)
+        starts.append(start)
+        ends.append(end)
+        last = end
+    return np.array(starts).reshape(frames, count), np.array(ends).reshape(frames, count)

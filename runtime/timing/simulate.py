@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -19,8 +20,8 @@ from cnn2snn_ir.runtime.storage import Array
 from cnn2snn_ir.runtime.timing import result
 from cnn2snn_ir.runtime.timing.activity import Activity
 from cnn2snn_ir.runtime.timing.energy import layer_energy
-from cnn2snn_ir.runtime.timing.laws import PartCost, layer_cost, slowest
-from cnn2snn_ir.runtime.timing.schedule import Stage, schedule
+from cnn2snn_ir.runtime.timing.laws import LayerCost, layer_cost
+from cnn2snn_ir.runtime.timing.schedule import Stage, latencies, schedule
 from cnn2snn_ir.runtime.timing.timeline import timeline
 
 BOUNDS = {
@@ -43,29 +44,26 @@ class Costed:
     sequence: int
     rows: Array
     """Activity of its input [frames, rows]."""
-    costs: tuple[PartCost, ...]
-    decides: Array
-    """Index of the slowest unit [frames]."""
+    cost: LayerCost
     reload: float
     """Clocks of new weights in every frame."""
-    reload_later: float
-    """Further ones in every frame but the first."""
+    switch: float
+    """Clocks of the change to the pass that it begins."""
+    later: float
+    """Further ones in every frame but the first: the first pass has to come back."""
     spill: float
 
-    @property
-    def work_clocks(self) -> Array:
-        """The slowest unit's clocks [frames]."""
-        return np.asarray(np.max(np.stack([cost.clocks for cost in self.costs]), axis=0))
-
-    @property
+    @cached_property
     def clocks(self) -> Array:
-        """With what the pass adds [frames]."""
-        return self.work_clocks + self.reload + self.spill
+        """Of the slowest unit, with what the pass adds [frames]."""
+        return np.asarray(self.cost.clocks.max(axis=0)) + self.reload + self.switch + self.spill
 
-    def deciding(self, name: str) -> float:
-        """Mean of one term of the slowest unit."""
-        terms = np.stack([getattr(cost, name) for cost in self.costs])
-        return float(terms[self.decides, np.arange(terms.shape[1])].mean())
+    def deciding(self) -> tuple[float, float, float, float]:
+        """Means of the slowest unit's clocks: events, looking for them, memory, network on chip."""
+        cost = self.cost
+        terms = np.stack((cost.event_clocks, cost.scan_clocks, cost.memory_clocks, cost.noc_clocks))
+        events, scan, memory, noc = terms[:, cost.slowest, np.arange(terms.shape[2])].mean(axis=1).tolist()
+        return events, scan, memory, noc
 
 
 def simulate(
@@ -80,9 +78,9 @@ def simulate(
     layers = list(costed(mapping, activity))
     stages = stages_of(layers)
     frames = len(layers[0].rows) if layers else 1
-    alone = [schedule([_only(stage, f) for stage in stages], 1, True)[1].max() for f in range(frames)]
+    alone = latencies(stages)
     start, end = schedule(stages, batch, handoff == "single")
-    latency = float(np.mean(alone)) if alone else 0.0
+    latency = float(alone.mean())
     on_chip = {c.layer.work.op for c in layers}
     results = tuple(layer_result(c, device, on_chip) for c in layers)
     energies = [r.energy for r in results if r.energy is not None]
@@ -108,10 +106,10 @@ def simulate(
         layers=results,
         latency_clocks=latency,
         batch_clocks=float(end.max()) if end.size else 0.0,
-        slowest_frame_clocks=float(max(alone, default=0.0)),
+        slowest_frame_clocks=float(alone.max()),
         dynamic_mj=dynamic,
         total_mj=None if dynamic is None else dynamic + floor,
-        assumptions=tuple(assumptions(device)),
+        assumptions=assumptions(device),
         stated_errors=tuple(
             result.StatedError(e.what, e.rows, e.mean_percent, e.max_percent) for e in device.stated_errors
         ),
@@ -130,21 +128,23 @@ def costed(mapping: Mapping, activity: Activity) -> Iterator[Costed]:
             unread = set(plan.spilled)
             for layer in plan.layers:
                 rows = np.asarray(activity[layer.work.x])
-                costs = layer_cost(layer, rows, device)
+                cost = layer_cost(layer, rows, device)
                 fresh = [v for v in layer.work.op.operands if v in unread]
                 unread.difference_update(fresh)
                 weights = layer.held_bytes * timing.reload.number if many else 0.0
                 always = plan.index > 0 or bool(timing.reload_first.value)
+                begins = many and layer is plan.layers[0]
+                switch = timing.pass_switch.number if begins else 0.0
                 spill = 2 * timing.spill.number * sum(spilled_bytes(v) for v in fresh)  # out, and in again
                 yield Costed(
                     layer,
                     plan,
                     number,
                     rows,
-                    costs,
-                    slowest(costs),
+                    cost,
                     weights if always else 0.0,
-                    0.0 if always else weights,
+                    switch if always else 0.0,
+                    0.0 if always else weights + switch,
                     spill,
                 )
 
@@ -162,7 +162,7 @@ def stages_of(layers: Sequence[Costed]) -> list[Stage]:
     return [
         Stage(
             c.clocks,
-            c.reload_later,
+            c.later,
             turn[c.sequence, c.plan.index],
             tuple(dict.fromkeys(place[op] for op in producers(c.layer.work.op) if op in place)),
         )
@@ -182,25 +182,18 @@ def producers(op: Op) -> Iterator[Op]:
 def layer_result(c: Costed, device: Device, on_chip: set[Op]) -> result.LayerResult:
     """The record of one layer."""
     work = c.layer.work
-    clocks = result.LayerClocks(
-        events=c.deciding("event_clocks"),
-        scan=c.deciding("scan_clocks"),
-        memory=c.deciding("memory_clocks"),
-        noc=c.deciding("noc_clocks"),
-        reload=c.reload,
-        spill=c.spill,
-    )
+    clocks = result.LayerClocks(*c.deciding(), reload=c.reload + c.switch, spill=c.spill)
     largest = max(BOUNDS, key=lambda name: getattr(clocks, name))
-    events = float(c.rows.sum(axis=1).mean())
-    density = events / work.sites if work.sites else 0.0
+    total = float(c.rows.sum()) / len(c.rows)
+    density = total / work.sites if work.sites else 0.0
     dense = c.layer.unit is Unit.HRC
-    received = sum(float(cost.events.mean()) for cost in c.costs)
-    moved = received * device.traffic.event_bytes.number + (c.layer.held_bytes if c.reload else 0)
+    events_in, clocks_of = c.cost.events.mean(axis=1).tolist(), c.cost.clocks.mean(axis=1).tolist()
+    moved = sum(events_in) * device.traffic.event_bytes.number + (c.layer.held_bytes if c.reload else 0)
     if c.layer.unit is Unit.FNP2:
         moved += work.weight_bytes(work.filters)
     if dense:
         moved = float(sum(part.input_bytes for part in c.layer.parts))
-    working = sum(float(cost.event_clocks.mean()) for cost in c.costs)
+    working = float(c.cost.event_clocks.mean(axis=1).sum())
     return result.LayerResult(
         name=work.name,
         kind=type(work.op).__name__,
@@ -222,13 +215,13 @@ def layer_result(c: Costed, device: Device, on_chip: set[Op]) -> result.LayerRes
                 filters=part.filters,
                 weight_bytes=part.weight_bytes,
                 input_bytes=part.input_bytes,
-                events=float(cost.events.mean()),
-                clocks=float(cost.clocks.mean()),
+                events=events,
+                clocks=busy,
             )
-            for part, cost in zip(c.layer.parts, c.costs, strict=True)
+            for part, events, busy in zip(c.layer.parts, events_in, clocks_of, strict=True)
         ),
         sites=work.sites,
-        events=events,
+        events=total,
         density_histogram=histogram(c.rows, work.sites // max(1, c.rows.shape[1])),
         macs=float(work.macs),
         event_macs=float(work.macs) * (1.0 if dense else density),
@@ -266,6 +259,7 @@ def sequence_result(sequence: SequencePlan, layers: Sequence[Costed]) -> result.
     return result.SequenceResult(sequence.name, str(sequence.place), passes, names)
 
 
+@cache
 def device_result(device: Device) -> result.DeviceResult:
     """What a reader of the result needs of a device."""
     rows, columns = (int(n) for n in device.chip.mesh.value)
@@ -283,10 +277,13 @@ def device_result(device: Device) -> result.DeviceResult:
     )
 
 
-def assumptions(device: Device) -> Iterator[result.Assumption]:
+@cache
+def assumptions(device: Device) -> tuple[result.Assumption, ...]:
     """Every constant of the device."""
-    for name, constant in device.constants().items():
-        yield result.Assumption(name, str(constant.value), unit_of(name), constant.source, str(constant.confidence))
+    return tuple(
+        result.Assumption(name, str(constant.value), unit_of(name), constant.source, str(constant.confidence))
+        for name, constant in device.constants().items()
+    )
 
 
 def notes(mapping: Mapping, what_if: float | None) -> Iterator[str]:
@@ -303,8 +300,3 @@ def notes(mapping: Mapping, what_if: float | None) -> Iterator[str]:
         yield f"the host computes {len(hosted)} layers, whose time and energy are not in these numbers"
     if len(mapping.passes) > 1:
         yield "more than one pass: frames of a batch follow each other, they do not overlap"
-
-
-def _only(stage: Stage, frame: int) -> Stage:
-    """The stage for one frame."""
-    return Stage(stage.clocks[frame : frame + 1], 0.0, stage.pass_index, stage.reads)

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 INPUT_ENGINE, MEMORY = -1, -2
 
-MOST = 20_000
-"""Slices that are kept: enough for a picture, and small enough for a page."""
+FRAMES, MOST = 8, 20_000
+"""Frames and slices that are kept: enough for a picture, and small enough for a page."""
 
 
 def timeline(layers: Sequence[Costed], start: Array, end: Array) -> Iterator[Slice]:
     """The slices of the first frames, in order of frame and layer."""
     left = MOST
-    for frame in range(len(start)):
+    for frame in range(min(FRAMES, len(start))):
         slices = [
             piece
             for index, layer in enumerate(layers)
@@ -39,14 +39,14 @@ def _layer(c: Costed, frame: int, start: float, end: float) -> Iterator[Slice]:
     if c.spill:
         yield Slice(MEMORY, name, frame, index, "spill", start, start + c.spill)
     begin = start + c.spill
-    later = c.reload_later if frame else 0.0
+    later = c.later if frame else 0.0
     units = [_unit(c, part.np) for part in c.layer.parts]
-    if reload := c.reload + later:
+    if reload := c.reload + c.switch + later:
         for unit in units:
             yield Slice(unit, name, frame, index, "reload", begin, begin + reload)
     begin += reload
-    for unit, cost in zip(units, c.costs, strict=True):
-        through = min(end, begin + float(cost.clocks[frame % len(cost.clocks)]))
+    for unit, clocks in zip(units, c.cost.clocks[:, frame % len(c.rows)].tolist(), strict=True):
+        through = min(end, begin + clocks)
         yield Slice(unit, name, frame, index, "compute", begin, through)
         if through < end:
             yield Slice(unit, name, frame, index, "wait", through, end)

@@ -85,7 +85,7 @@ def test_more_nps_never_cost_more_time(networks):
 
 
 def test_more_bytes_cost_more_time(networks):
-    device = load_device("AKD1500")
+    device = changed(load_device("AKD1500"), "timing", pass_switch=0)
     module = networks["uored"]
     dear = changed(device, "timing", reload=2 * device.timing.reload.value, spill=5)
     first, second = run(module, 0.4, "hw-pr", device), run(module, 0.4, "hw-pr", dear)
