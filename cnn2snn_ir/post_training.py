@@ -97,7 +97,7 @@ def check_model_compatibility(
 
     Args:
         model: a float `.h5`, `.keras` or `.onnx` file, a live Keras model, or an `nn` module.
-        device: map the program to this device too; none is known yet.
+        device: place the program on this device too, whole: its name or a device file.
         input_dtype: what the program would read: `uint8`, `int8` or `float32`.
 
     Raises:
@@ -106,23 +106,28 @@ def check_model_compatibility(
     from cnn2snn_ir.api import compile_model
 
     version = get_akida_version()
-    found = Diagnostics(no_device(device))
+    found = Diagnostics()
     try:
         scheme = "akida1" if version is AkidaVersion.v1 else "8/8/8"
         module, _ = quantize_and_tell(model, None, scheme, input_dtype)
-        compile_model(module, target=version, validate=False)
+        program, _ = compile_model(module, target=version, validate=False)
+        found.extend(() if device is None else device_problems(program, device))
     except CompileError as error:
         found.extend(error.diagnostics)
     problems = Diagnostics(d for d in found if d.code != "QUANTIZE-RANDOM")
     problems.raise_errors("the model cannot become an Akida program")
 
 
-def no_device(device: str | None) -> tuple[Diagnostic, ...]:
-    """A problem if the user names a device."""
-    if device is None:
-        return ()
-    message = "mapping to a device is not there yet; only the rules of the generation are checked"
-    return (Diagnostic("DEVICE", message, found=device, allowed="no device", help="leave out the device"),)
+def device_problems(program: Module, device: str) -> list[Diagnostic]:
+    """Why a program cannot be on a device as a whole; empty if it can."""
+    from cnn2snn_ir.backends.mapping import map_program
+    from cnn2snn_ir.device import load_device
+
+    try:
+        map_program(program, load_device(device), "minimal", hw_only=True)
+    except CompileError as error:
+        return error.diagnostics
+    return []
 
 
 def import_float(

@@ -70,6 +70,7 @@ PASSES = {
     "quantize-weights": "cnn2snn_ir.passes.quantize_weights:QuantizeWeights",
     "fit-requantizers": "cnn2snn_ir.passes.fit_requantizers:FitRequantizers",
     "fold-quantized-activations": "cnn2snn_ir.passes.fold_quantized_activations:FoldQuantizedActivations",
+    "place-on-device": "cnn2snn_ir.backends.mapping.place_on_device:PlaceOnDevice",
 }
 """Name ▶ `module:class`."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +12,13 @@ from cnn2snn_ir.analysis.interval import Range
 from cnn2snn_ir.ir import Op, Value
 from cnn2snn_ir.runtime.layer import Layer
 from cnn2snn_ir.runtime.step import Call, Step
+from cnn2snn_ir.runtime.storage import Array, Buffer
+
+Count = Callable[[Array, Array], None]
+"""Counts the elements of bound maps that are not zero, of as many samples as there are rows of its first array.
+
+Sets `rows` int32 [samples, height] and adds to `channels` int64 [channels], both with one map behind the other.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,4 +44,8 @@ class Backend(Protocol):
 
     def link(self, calls: Iterable[Call]) -> tuple[Call, ...]:
         """The bound steps of a program in order, as few calls as possible."""
+        ...
+
+    def counting(self, maps: Sequence[Buffer], heights: Sequence[int], channels: Sequence[int]) -> Count:
+        """Bind the memory of several maps, of so many rows and channels each."""
         ...

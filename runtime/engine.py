@@ -29,6 +29,7 @@ from cnn2snn_ir.runtime.given import InputCheck, Inputs, checked, memory_of
 from cnn2snn_ir.runtime.layer import Layer, prepare
 from cnn2snn_ir.runtime.neurons import as_sums
 from cnn2snn_ir.runtime.numpy_backend import BlasStep, NumpyBackend
+from cnn2snn_ir.runtime.observer import Chunk, Observer
 from cnn2snn_ir.runtime.parallel import single_threaded_blas
 from cnn2snn_ir.runtime.step import Call, Step, shared_step
 from cnn2snn_ir.runtime.storage import NO_BORDER, Array, Border, Buffer, Layout, widest
@@ -51,6 +52,8 @@ class Engine:
         `threads` is how many chunks run at once; by default one for each core this process may use.
         """
         check_executable(module)
+        self.source = module
+        """As it was given: its values are those that `run_values` and observers take."""
         module, self._twins = as_sums(module)
         self.module = module
         self.backend = choose(backend)
@@ -84,25 +87,31 @@ class Engine:
         values: Sequence[Value],
         batch_size: int | None = None,
         memory: Memory | None = None,
+        observer: Observer | None = None,
     ) -> tuple[Array, ...]:
         """Any values of the module, intermediate ones included, for a batch.
 
         A module that remembers takes the batch as so many streams: `memory` is what each of them stored at its last
-        call, and is updated; an empty one, or none, begins with zeros.
+        call, and is updated; an empty one, or none, begins with zeros.  `observer` sees every value of every sample
+        on the way, and costs no memory.
         """
         given = checked(self._inputs, inputs)
         values = [self._twins.get(value, value) for value in values]
         if not self._memory:
-            return self._run(given, values, batch_size)
+            return self._run(given, values, batch_size, observer)
         memory = {} if memory is None else memory
         before = [cell.recall(memory, len(given[0])) for cell in self._memory]
         stored = [cell.stored for cell in self._memory]
-        results = self._run([*given, *before], [*values, *stored], batch_size)
+        results = self._run([*given, *before], [*values, *stored], batch_size, observer)
         memory.update(zip((cell.name for cell in self._memory), results[len(values) :], strict=True))
         return results[: len(values)]
 
-    def _run(self, given: Sequence[Array], values: Sequence[Value], batch_size: int | None) -> tuple[Array, ...]:
+    def _run(
+        self, given: Sequence[Array], values: Sequence[Value], batch_size: int | None, observer: Observer | None
+    ) -> tuple[Array, ...]:
         total = len(given[0])
+        if observer is not None:
+            observer.begin(total)
         results = tuple(np.empty((total, *self.layouts[v].shape), self._dtypes[v]) for v in values)
         spans = split(total, min(batch_size or self.chunk, self.chunk), self.threads)
 
@@ -112,7 +121,7 @@ class Engine:
                     start, end = spans.popleft()
                 except IndexError:  # another thread took the last one
                     return
-                self._run_chunk(given, results, values, start, end)
+                self._run_chunk(given, results, values, observer, start, end)
 
         if len(spans) <= 1 or self.threads == 1:
             work()
@@ -128,7 +137,13 @@ class Engine:
         return results
 
     def _run_chunk(
-        self, given: Sequence[Array], results: Sequence[Array], values: Sequence[Value], start: int, end: int
+        self,
+        given: Sequence[Array],
+        results: Sequence[Array],
+        values: Sequence[Value],
+        observer: Observer | None,
+        start: int,
+        end: int,
     ) -> None:
         workspace = self._take()
         try:
@@ -139,6 +154,8 @@ class Engine:
                 call(count)
             for result, value in zip(results, values, strict=True):
                 result[start:end] = workspace.buffers[value].inside[:count]
+            if observer is not None:
+                observer(Chunk(start, end, workspace.buffers, self._twins))
         finally:
             with self._lock:
                 self._idle.append(workspace)

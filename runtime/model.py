@@ -25,7 +25,13 @@ from cnn2snn_ir.reference.interpreter import Memory
 from cnn2snn_ir.runtime.storage import Array
 
 if TYPE_CHECKING:
+    from cnn2snn_ir.backends.mapping import MapMode
+    from cnn2snn_ir.backends.mapping import Mapping as MappingPlan
+    from cnn2snn_ir.device import Device
     from cnn2snn_ir.runtime.engine import BackendName, Engine
+    from cnn2snn_ir.runtime.events import EventCounter
+    from cnn2snn_ir.runtime.statistics import Statistics
+    from cnn2snn_ir.runtime.timing.result import Simulation
 
 
 WEIGHTS = ("in_weights", "weights", "weights_pw")
@@ -125,6 +131,9 @@ class Model:
         self._backend, self._threads = backend, threads
         self._lock = threading.Lock()
         self._memory: Memory = {}
+        self.mapping: MappingPlan | None = None
+        """Where the layers run, after `map`."""
+        self._counter: EventCounter | None = None
 
     @cached_property
     def _compiled(self) -> Engine:
@@ -213,7 +222,14 @@ class Model:
         self, x: Array, values: Sequence[Value], batch_size: int | None = None, memory: Memory | None = None
     ) -> tuple[Array, ...]:
         own = self._memory if memory is None else memory
-        return self.engine.run_values(self._inputs(x), values, batch_size, own)
+        if self.mapping is None:
+            return self.engine.run_values(self._inputs(x), values, batch_size, own)
+        from cnn2snn_ir.runtime.events import EventCounter
+
+        counter = EventCounter(self.engine)
+        found = self.engine.run_values(self._inputs(x), values, batch_size, own, counter)
+        self._counter = counter
+        return found
 
     def evaluate(self, x: Array, y: Array, batch_size: int | None = None) -> float:
         """Accuracy: the fraction of samples whose largest output is at the index `y`, one integer a sample."""
@@ -230,6 +246,74 @@ class Model:
         layers = [*self.layers, *self.tail]
         results = self._run(x, [layer.op.results[0] for layer in layers], memory=memory)
         return {layer.output_name: result for layer, result in zip(layers, results, strict=True)}
+
+    # ---- on a device -----------------------------------------------------------------------------------------
+
+    def map(
+        self,
+        device: str | os.PathLike[str] | Device,
+        mode: MapMode | str = "all-nps",
+        *,
+        hw_only: bool = False,
+        passes: int | None = None,
+    ) -> MappingPlan:
+        """Place the layers on a device: its name, a file, or a `Device`; from then on runs count events.
+
+        Raises `CompileError` if the device is unknown or of another generation, and with `hw_only` if the host would
+        have to compute layers.  `passes` is the most passes that the mode `hw-pr` uses.
+        """
+        from cnn2snn_ir.backends.mapping import map_program
+        from cnn2snn_ir.device import load_device
+
+        self._counter = None
+        self.mapping = map_program(self.module, load_device(device), mode, hw_only=hw_only, passes=passes)
+        return self.mapping
+
+    @property
+    def statistics(self) -> Statistics:
+        """What the last run costs on the device; raises `CompileError` before `map`, and before a run."""
+        from cnn2snn_ir.runtime.statistics import Statistics
+
+        return Statistics(self._simulation(self._counter, 1, None))
+
+    def simulate(
+        self,
+        x: Array | None = None,
+        *,
+        batch: int = 1,
+        density: float | None = None,
+        handoff: str | None = None,
+        batch_size: int | None = None,
+    ) -> Simulation:
+        """Time and energy on the device that the model is mapped to, from the events of `x`.
+
+        `x` are samples, or `[steps, streams, …]` for a model that remembers.  `batch` frames follow each other
+        through the chip.  Without `x`, `density` is assumed for all inputs instead: a what-if, and marked as one.
+        """
+        if density is not None:
+            return self._simulation(None, batch, handoff, density)
+        if x is None:
+            raise fail("RUN-NO-SAMPLES", "a simulation needs samples", help="give samples, or a density to assume")
+        from cnn2snn_ir.runtime.events import EventCounter
+
+        counter, memory = EventCounter(self.engine), Memory()
+        for step in x if self.module.states else [x]:
+            self.engine.run_values(self._inputs(step), self.module.outputs, batch_size, memory, counter)
+        return self._simulation(counter, batch, handoff)
+
+    def _simulation(
+        self, counter: EventCounter | None, batch: int, handoff: str | None, density: float | None = None
+    ) -> Simulation:
+        from cnn2snn_ir.runtime.timing.activity import assumed, counted
+        from cnn2snn_ir.runtime.timing.simulate import simulate
+
+        if self.mapping is None:
+            raise fail("RUN-NOT-MAPPED", "the model is on no device", where=self.name, help='model.map("AKD1500")')
+        if density is not None:
+            return simulate(self.mapping, assumed(self.mapping, density), batch=batch, handoff=handoff, what_if=density)
+        if counter is None or not len(next(iter(counter.counts.values())).rows):
+            raise fail("RUN-NO-SAMPLES", "nothing has run since the model was mapped", where=self.name)
+        return simulate(self.mapping, counted(self.mapping, counter.counts), batch=batch, handoff=handoff)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the program file."""

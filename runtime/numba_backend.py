@@ -5,7 +5,7 @@ A layer whose numbers do not provably fit is left to the NumPy backend's float p
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -15,7 +15,8 @@ import numpy as np
 from cnn2snn_ir.analysis.interval import Range, constant_integers
 from cnn2snn_ir.dialects import akida2, qnn
 from cnn2snn_ir.ir import ElementType, Op, Value
-from cnn2snn_ir.runtime.backend import Program
+from cnn2snn_ir.runtime import numba_events
+from cnn2snn_ir.runtime.backend import Count, Program
 from cnn2snn_ir.runtime.commands import Commands, Fields, reading, writing
 from cnn2snn_ir.runtime.numba_kernels import Kernel
 from cnn2snn_ir.runtime.numba_layer import fits
@@ -24,6 +25,7 @@ from cnn2snn_ir.runtime.numba_window import PushStep, layer_step
 from cnn2snn_ir.runtime.numpy_backend import blas_steps
 from cnn2snn_ir.runtime.requantize import INT16, INT32, Formula, fold_add, inside
 from cnn2snn_ir.runtime.step import Buffers, Call, Step
+from cnn2snn_ir.runtime.storage import Buffer
 
 
 class NumbaBackend:
@@ -54,6 +56,10 @@ class NumbaBackend:
             members = list(group)
             linked += [Commands.joined(members)] if native else members  # type: ignore[arg-type]
         return tuple(linked)
+
+    def counting(self, maps: Sequence[Buffer], heights: Sequence[int], channels: Sequence[int]) -> Count:
+        """See `Backend`."""
+        return numba_events.counting(maps, heights, channels)
 
 
 def plain_step(op: Op, program: Program) -> Step | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,8 @@ from cnn2snn_ir.analysis.interval import Range
 from cnn2snn_ir.dialects import akida2
 from cnn2snn_ir.dialects.hardware import Pool
 from cnn2snn_ir.ir import Op
-from cnn2snn_ir.runtime.backend import Program
+from cnn2snn_ir.runtime import numpy_events
+from cnn2snn_ir.runtime.backend import Count, Program
 from cnn2snn_ir.runtime.layer import Layer
 from cnn2snn_ir.runtime.requantize import Epilogue, Formula
 from cnn2snn_ir.runtime.step import Buffers, Call, Step
@@ -50,6 +51,10 @@ class NumpyBackend:
     def link(self, calls: Iterable[Call]) -> tuple[Call, ...]:
         """Nothing to gain."""
         return tuple(calls)
+
+    def counting(self, maps: Sequence[Buffer], heights: Sequence[int], channels: Sequence[int]) -> Count:
+        """See `Backend`."""
+        return numpy_events.counting(maps, heights, channels)
 
 
 def blas_steps(layers: Iterable[Layer]) -> tuple[Step, ...]:

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnn2snn_ir.api import import_any, pipeline_for
+from cnn2snn_ir.api import compile_model, import_any, pipeline_for
 from cnn2snn_ir.diagnostics import CompileError, Diagnostic, Diagnostics, Severity
 from cnn2snn_ir.dialects.builtin import Module
 from cnn2snn_ir.frontends import KERAS_SUFFIXES
 from cnn2snn_ir.passes.kinds import Kind, is_legacy, kind_of, not_quantized
 from cnn2snn_ir.passes.legality.survey import Holes, survey, survey_part
 from cnn2snn_ir.passes.legality.tail import host_layers, tail_diagnostics
-from cnn2snn_ir.post_training import no_device
+from cnn2snn_ir.post_training import device_problems
 from cnn2snn_ir.version import __version__
 from cnn2snn_ir.versions import AkidaVersion, get_akida_version
 
@@ -88,8 +88,17 @@ def check(
     imported = import_all(path)
     verdicts = []
     for target in dict.fromkeys(targets or [default_target(imported.module)]):
-        found = Diagnostics(no_device(device))
-        found.extend(judge(imported, target, allow_float_tail, legalize, onnx_mode))
+        found = Diagnostics(judge(imported, target, allow_float_tail, legalize, onnx_mode))
+        if device is not None and imported.module is not None and not found.errors:
+            program, _ = compile_model(
+                imported.module.clone(),
+                target=target,
+                allow_float_tail=allow_float_tail,
+                legalize=legalize,
+                validate=False,
+                onnx_mode=onnx_mode,
+            )
+            found.extend(device_problems(program, device))
         verdicts.append(Verdict(target, found))
     host = host_layers(imported.module) if imported.module else ()
     return Report(path.name, tuple(verdicts), tuple(host))

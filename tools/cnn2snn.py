@@ -12,7 +12,7 @@ import typer
 
 from cnn2snn_ir import __version__
 from cnn2snn_ir.diagnostics import fail
-from cnn2snn_ir.tools import console
+from cnn2snn_ir.tools import console, device_commands
 from cnn2snn_ir.versions import AkidaVersion
 
 if TYPE_CHECKING:
@@ -351,7 +351,9 @@ def check(
         list[AkidaVersion] | None,
         typer.Option("--target", help="Akida generation, any number of times; by default as in convert."),
     ] = None,
-    device: Annotated[str | None, typer.Option("--device", help="Device to map to; none is known yet.")] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="Also place it on a device: its name, or a .toml file.")
+    ] = None,
     json: AsJson = False,
     allow_float_tail: AllowFloatTail = False,
     no_legalize: NoLegalize = False,
@@ -433,6 +435,9 @@ def diff(
         difference = diff(first, second)
     print(render(difference))
     raise typer.Exit(1 if difference.changes else 0)
+
+
+device_commands.declare(app)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -25,7 +25,30 @@ COMPILER_BUG = "a bug of the compiler: please report it with the reproducer that
 
 CHECKS = {
     "TARGET": Meaning("the Akida generation is unknown", "target v1 or v2"),
-    "DEVICE": Meaning("models cannot be mapped to a device yet", "leave out --device"),
+    "DEVICE": Meaning("there is no such device", "`cnn2snn devices` lists them; a file of one's own ends in .toml"),
+    "DEVICE-GENERATION": Meaning("the program is for chips of another generation", "convert with --target v1 or v2"),
+    "DEVICE-TOML": Meaning("a device file is not TOML", "correct the line that the message names"),
+    "DEVICE-CIRCLE": Meaning("device files extend each other in a circle", "let one of them stand on its own"),
+    "DEVICE-MISSING": Meaning(
+        "a device file lacks a constant", 'add it, or `extends = "AKD1500"` for all that is alike'
+    ),
+    "DEVICE-UNKNOWN": Meaning("a device file has a constant that devices do not have", "correct its name"),
+    "DEVICE-VALUE": Meaning(
+        "a constant of a device file cannot be used",
+        'constants are `{ value = 1.5, source = "my board", confidence = "measured" }`',
+    ),
+    "MAP-FIT": Meaning(
+        "a layer is too large for the neural processors of a device, however it is divided",
+        "a device with more NPs, or a smaller layer; without hw_only the host computes it",
+    ),
+    "MAP-PASSES": Meaning(
+        "a program needs more neural processors than a device has, which cannot take new weights in between",
+        "a device with passes, or with more NPs; without hw_only the host computes the rest",
+    ),
+    "MAP-MODE": Meaning("a device cannot be used in this way", "use minimal, all-nps or hw-pr"),
+    "MAP-LEVEL": Meaning("there are no hardware layers to place", "convert the model first"),
+    "RUN-NOT-MAPPED": Meaning("statistics need a device", 'call model.map("AKD1500") first'),
+    "RUN-NO-SAMPLES": Meaning("a simulation needs events to count", "give samples, or a density to assume"),
     "TAIL-FLOAT": Meaning(
         "a float layer with weights stands behind the last integer, so the host would compute it",
         "quantize the layer, or consent with --allow-float-tail",

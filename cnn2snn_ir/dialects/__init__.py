@@ -15,6 +15,7 @@ DIALECTS = {
     "qnn": "integer-exact, target-neutral quantized ops",
     "akida1": "fused hardware layers of Akida 1",
     "akida2": "fused hardware layers of Akida 2",
+    "npu": "where the layers of a program run: sequences, passes and neural processors",
 }
 
 

@@ -50,10 +50,15 @@ class PooledConvolution(Protocol):
     pool_stride: tuple[int, int]
 
 
+def unpooled_size(op: PooledConvolution, x: TensorType, weights: Tensor) -> tuple[int, int]:
+    """Height and width in front of any pooling; raises ValueError where a window does not fit."""
+    kernel = (weights.type.shape[0] or 0, weights.type.shape[1] or 0)
+    return spatial(x, kernel, (op.stride, op.stride), op.padding)
+
+
 def pooled_size(op: PooledConvolution, x: TensorType, weights: Tensor) -> tuple[int, int]:
     """Height and width of what a convolution gives; raises ValueError where a window does not fit."""
-    kernel = (weights.type.shape[0] or 0, weights.type.shape[1] or 0)
-    rows, columns = spatial(x, kernel, (op.stride, op.stride), op.padding)
+    rows, columns = unpooled_size(op, x, weights)
     if op.pool is Pool.AVERAGE:
         return 1, 1
     if op.pool is Pool.MAX:

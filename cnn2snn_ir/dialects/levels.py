@@ -21,6 +21,7 @@ class Level(StrEnum):
     QNN = "qnn"
     AKIDA1 = "akida1"
     AKIDA2 = "akida2"
+    NPU = "npu"
 
 
 class Specification(NamedTuple):
@@ -35,6 +36,7 @@ SPECIFICATIONS = {
     Level.QNN: Specification(frozenset({"builtin", "qnn"}), host=frozenset({"nn"})),
     Level.AKIDA1: Specification(frozenset({"builtin", "akida1"}), host=frozenset({"nn"})),
     Level.AKIDA2: Specification(frozenset({"builtin", "akida2"}), host=frozenset({"nn"})),
+    Level.NPU: Specification(frozenset({"builtin", "npu", "akida1", "akida2"}), host=frozenset({"nn"})),
 }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cnn2snn_ir.diagnostics import fail
-from cnn2snn_ir.dialects import builtin, qnn
+from cnn2snn_ir.dialects import builtin, npu, qnn
 from cnn2snn_ir.ir import Graph, Op, Value
 from cnn2snn_ir.reference.carriers import evaluate_carried
 from cnn2snn_ir.reference.semantics import Array, carrier, meaning
@@ -144,8 +144,10 @@ class _Machine:
             case builtin.Store():
                 self.stored[op.sym_name] = self.environment[op.value]
                 return ()
-            case qnn.Block():
+            case qnn.Block() | npu.Sequence() | npu.Pass():
                 return self.run(op.body)
+            case npu.Assign() | npu.SkipDma():
+                return ()
             case _:
                 inputs = (self.environment[v] for v in op.operands)
                 return evaluate_carried(op, *inputs) if self.float32_carriers else evaluate(op, *inputs)

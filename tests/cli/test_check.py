@@ -106,10 +106,14 @@ def test_each_target_has_its_own_problems(capsys):
     assert re.match(r"kws_i8_w8_a8.h5: \d+ problems for Akida 1, none for Akida 2\n", capsys.readouterr().out)
 
 
-def test_no_device_is_known(capsys):
-    code, report = as_json([KWS, "--device", "AKD1500"], capsys)
-    assert code == 1
-    assert report["targets"][0]["diagnostics"][0]["code"] == "DEVICE"
+@pytest.mark.parametrize(
+    ("device", "problem"),
+    [("Akida2FPGA", None), ("AKD1500", "DEVICE-GENERATION"), ("AKD15000", "DEVICE"), ("none.toml", "FILE-MISSING")],
+)
+def test_a_model_is_placed_on_a_device(capsys, device, problem):
+    code, report = as_json([KWS, "--device", device], capsys)
+    codes = [d["code"] for d in report["targets"][0]["diagnostics"] if d["severity"] == "error"]
+    assert (code, codes) == ((1, [problem]) if problem else (0, []))
 
 
 def test_warnings_do_not_fail(capsys):

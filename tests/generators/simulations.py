@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -64,7 +65,7 @@ class Spec:
 def spans(total: int, pieces: int) -> list[tuple[int, int]]:
     """`total` in `pieces` ranges, none empty as long as there is enough."""
     edges = [round(total * i / pieces) for i in range(pieces + 1)]
-    return list(zip(edges, edges[1:], strict=False))
+    return list(pairwise(edges))
 
 
 def weight_bytes(spec: Spec, filters: int) -> int:
@@ -300,7 +301,7 @@ def kws(batch: int = 1) -> Simulation:
 
 
 def akidanet(batch: int = 1) -> Simulation:
-    """AkidaNet 1.0/160 in five passes: 129 NPs assigned, a classifier with weights in external memory, a host's head."""
+    """AkidaNet 1.0/160 in five passes: 129 NPs assigned, a classifier in external memory, a head on the host."""
     table = [
         (80, 32, 64, 2, 8, 0.52, 0), (80, 64, 128, 1, 8, 0.44, 0), (40, 128, 128, 1, 8, 0.41, 0),
         (40, 128, 256, 2, 8, 0.38, 0), (20, 256, 256, 1, 16, 0.36, 1), (20, 256, 512, 2, 16, 0.31, 1),

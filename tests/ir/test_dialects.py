@@ -7,7 +7,10 @@ from cnn2snn_ir.ir import Role
 from cnn2snn_ir.reference import evaluate_op
 from cnn2snn_ir.reference.semantics import meaning
 
-STRUCTURAL = {"builtin.module", "builtin.input", "builtin.state", "builtin.store", "builtin.return", "qnn.block"}
+STRUCTURAL = {
+    *("builtin.module", "builtin.input", "builtin.state", "builtin.store", "builtin.return", "qnn.block"),
+    *("npu.sequence", "npu.pass", "npu.assign", "npu.skip_dma"),
+}
 
 
 @pytest.mark.parametrize("op", all_ops().values(), ids=list(all_ops()))

@@ -14,8 +14,8 @@ import pytest
 from generators import simulations
 
 from cnn2snn_ir.diagnostics import CompileError
-from cnn2snn_ir.runtime.report import report_html, write_report
 from cnn2snn_ir.runtime.report import html as page
+from cnn2snn_ir.runtime.report import report_html, write_report
 
 SVG_NAMESPACE = "http://www.w3.org/2000/svg"
 

@@ -3,6 +3,7 @@
 import json
 from collections import Counter, defaultdict
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from generators import simulations
@@ -47,7 +48,7 @@ def test_complete_events_are_the_timeline(simulation, events):
 def test_no_unit_does_two_things_at_once(events):
     for slices in by_thread(events).values():
         slices.sort(key=lambda e: e["ts"])
-        for before, after in zip(slices, slices[1:], strict=False):
+        for before, after in pairwise(slices):
             assert before["ts"] + before["dur"] <= after["ts"] * (1 + 1e-12) + 1e-9
 
 
@@ -76,7 +77,7 @@ def test_busy_counter_integrates_to_the_work(simulation, events):
     counts = [(e["ts"], e["args"]["NPs"]) for e in events if e["ph"] == "C"]
     assert counts[-1][1] == 0
     assert 0 < max(n for _, n in counts) <= simulation.device.nodes * simulation.device.nps_per_node
-    area = sum(n * (after - ts) for (ts, n), (after, _) in zip(counts, counts[1:], strict=False))
+    area = sum(n * (after - ts) for (ts, n), (after, _) in pairwise(counts))
     work = sum(s.end - s.start for s in simulation.timeline if s.unit >= 0 and s.kind == "compute")
     assert area == pytest.approx(work * per_clock)
 

@@ -1,0 +1,73 @@
+"""What decided a mapping, in words: what bound each layer, what does not fit, what would help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cnn2snn_ir.backends.mapping.plan import Mapping, PlacedLayer
+from cnn2snn_ir.backends.mapping.work import layer_name
+from cnn2snn_ir.dialects.npu import Unit
+
+Row = tuple[str, ...]
+
+HEADING: Row = ("pass", "layer", "unit", "NPs", "rows x filters", "weights", "input", "bound by")
+
+
+def rows(mapping: Mapping) -> Iterator[Row]:
+    """A row for each layer on the chip."""
+    for number, plan in enumerate(mapping.passes):
+        for layer in plan.layers:
+            first = layer.parts[0]
+            by_rows = len({part.rows for part in layer.parts})
+            yield (
+                str(number),
+                layer.work.name,
+                layer.unit.upper(),
+                str(layer.nps),
+                f"{by_rows} x {len(layer.parts) // by_rows}",
+                f"{max(part.weight_bytes for part in layer.parts):,}",
+                f"{max(part.input_bytes for part in layer.parts):,}" if first.input_bytes else "",
+                "; ".join(layer.why),
+            )
+
+
+def advice(mapping: Mapping) -> Iterator[str]:
+    """What the map costs, and what would help."""
+    device = mapping.device
+    passes = mapping.passes
+    for op in mapping.host_ops:
+        if op.op_name.startswith(("akida1.", "akida2.")) and not op.op_name.endswith("quantizer"):
+            yield f"{layer_name(op)} does not fit {device.name}: the host computes it (--hw-only refuses it)"
+    if len(passes) > 1:
+        total = max(1, mapping.nps)
+        yield (
+            f"{len(passes)} passes: their weights are put into the NPs again for every frame; one pass would need "
+            f"{total} NPs, {device.name} has {device.nps}"
+        )
+    for layer in mapping.layers:
+        yield from layer_advice(layer)
+    idle = device.nps - (passes[0].nps if len(passes) == 1 else device.nps)
+    if idle and mapping.mode == "minimal":
+        yield f"{idle} of {device.nps} NPs are idle; --mode all-nps uses them"
+
+
+def layer_advice(layer: PlacedLayer) -> Iterator[str]:
+    """What would help one layer."""
+    work = layer.work
+    if layer.unit is Unit.FNP2:
+        yield (
+            f"{work.name} reads {work.weight_bytes(work.filters):,} bytes of weights from external memory for every "
+            "frame; fewer inputs (a pooling in front of it) or fewer units would keep them inside"
+        )
+    by_rows = len({part.rows for part in layer.parts})
+    if by_rows > 1 and work.kernel[0] > 1:
+        halo = sum(part.halo[0] + part.halo[1] for part in layer.parts if part.filters[0] == 0)
+        extra = 100 * halo / work.rows
+        if extra >= 15:
+            yield f"{work.name}: {by_rows} parts by rows work on {extra:.0f} % more rows than there are (halo)"
+    at_once = 8
+    widest = max(part.filter_count for part in layer.parts)
+    if layer.unit is Unit.CNP and widest % at_once and len(layer.parts) > 1:
+        waste = 100 * (-(-widest // at_once) * at_once / widest - 1)
+        if waste >= 25:
+            yield f"{work.name}: {widest} filters an NP take the time of {-(-widest // at_once) * at_once}"
