@@ -11,7 +11,9 @@ const totalClocks = sum(sim.layers.map(layer => layer.clocks.total));
 const share = layer => totalClocks ? layer.clocks.total / totalClocks : 0;
 const inPass = (layer, pass) => layer.sequence === pass.sequence && layer.pass_index === pass.index;
 const passes = sim.sequences.flatMap((sequence, s) =>
-  sequence.unit === "hardware" ? sequence.passes.map(pass => ({...pass, sequence: s})) : []);
+  sequence.unit === "hardware" ? sequence.passes.map(pass => ({...pass, sequence: s})) : [])
+  .map((pass, k) => ({...pass, number: k + 1}));  // counted through all sequences
+const passNumber = layer => passes.find(pass => inPass(layer, pass))?.number ?? "–";
 
 // ---- elements: text is always text, never markup
 function fill(node, attributes, children) {
@@ -48,12 +50,13 @@ function percent(fraction) {
   if (fraction > 0 && fraction < 0.0005) return "<0.1 %";
   return `${(100 * fraction).toFixed(1)} %`;
 }
+function counted(n, word) { return `${whole(n)} ${word}${n === 1 ? "" : "s"}`; }
 function shape(dims) { return dims.join("×"); }
 function span([from, to]) { return to - from === 1 ? `${from}` : `${from}–${to - 1}`; }
 function shown(tag, path, text, attributes) { return el(tag, {"data-value": path, ...attributes}, text); }
 
 // ---- what says how far the times can be trusted
-const CALM = ["fitted", "measured", "published", "high"];
+const CALM = ["vendor", "measured", "fitted"];
 const uncertain = sim.device.generation === "v2" || !CALM.includes(sim.device.confidence);
 const whatIf = sim.what_if_density !== null;
 function cautions() {
@@ -77,7 +80,7 @@ function layerTip(i) {
   const layer = sim.layers[i];
   return [
     `${i + 1} · ${layer.name}`,
-    `${layer.kind} on ${layer.parts.length} × ${layer.unit}, pass ${layer.pass_index + 1}`,
+    `${layer.kind} on ${layer.parts.length} × ${layer.unit}, pass ${passNumber(layer)}`,
     `${shape(layer.input_shape)} → ${shape(layer.output_shape)}, kernel ${shape(layer.kernel)}, ${layer.weight_bits}-bit weights`,
     `${compact(layer.events)} events: density ${percent(layer.density)}, sparsity ${percent(1 - layer.density)}`,
     `${whole(layer.clocks.total)} clocks (${seconds(layer.clocks.total)}), ${percent(share(layer))} of the time`,

@@ -31,7 +31,7 @@ function provenanceRow(layer, i) {
       el("div", {class: "under"}, layer.kind)),
     el("td", {}, `${shape(layer.input_shape)} → ${shape(layer.output_shape)}`, el("div", {class: "under"},
       `${shape(layer.kernel)}, ${layer.weight_bits} bit, ${bytes(layer.weight_bytes)}`)),
-    el("td", {class: "right"}, `${layer.pass_index + 1}`),
+    el("td", {class: "right"}, `${passNumber(layer)}`),
     el("td", {}, el("details", {}, el("summary", {}, units(layer), el("span", {class: "quiet"}, division(layer))),
       el("table", {class: "parts"}, el("thead", {}, el("tr", {}, heads)), el("tbody", {}, parts)))));
 }

@@ -44,7 +44,7 @@ function sliceMark(slice, box, y, tall) {
   const i = indexOf.get(slice.layer), x1 = Math.max(box.left, box.x(slice.start)), x2 = Math.min(box.right, box.x(slice.end));
   const wide = Math.max(0.7, x2 - x1), computing = slice.kind === "compute";
   const [first, last] = slice.frames;
-  const lines = () => [`${computing ? "" : `${slice.kind}: `}${slice.layer}`, `${unitName(slice.unit)}, pass ${slice.pass_index + 1}, ` +
+  const lines = () => [`${computing ? "" : `${slice.kind}: `}${slice.layer}`, `${unitName(slice.unit)}, pass ${i === undefined ? slice.pass_index + 1 : passNumber(sim.layers[i])}, ` +
     (first === last ? `frame ${first + 1}` : `frames ${first + 1}–${last + 1}`),
   `${whole(slice.start)} to ${whole(slice.end)} clocks: ${seconds(slice.end - slice.start)}`];
   const shapeOf = slice.kind === "wait"
@@ -129,12 +129,13 @@ function draggable({drawn, box, selection}, view, zoom) {
     selection.setAttribute("width", 0);
     if (to !== null && Math.abs(to - start) > 5) zoom(clock(Math.min(start, to)), clock(Math.max(start, to)));
   });
-  drawn.addEventListener("dblclick", () => zoom(0, sim.batch_clocks));
+  drawn.addEventListener("dblclick", () => zoom(0, Infinity));
 }
 
 function drawTimeline() {
   const host = section("timeline"), rows = timelineRows(), steps = busySteps();
-  const end = maximum(sim.timeline.map(slice => slice.end), sim.batch_clocks);
+  const end = maximum(sim.timeline.map(slice => slice.end)), kept = maximum(sim.timeline.map(slice => slice.frame + 1));
+  const whose = kept < sim.batch ? `The first ${kept} of ${sim.batch} frames: ${seconds(end)}` : `${seconds(end)} for a batch of ${sim.batch}`;
   if (!rows.length || !end) return void host.append(el("p", {class: "none"}, "No timeline was kept."));
   let view = [0, end], redraw = null;
   const zoom = (from, to) => {
@@ -144,11 +145,11 @@ function drawTimeline() {
   };
   const around = factor => zoom((view[0] + view[1]) / 2 - (view[1] - view[0]) * factor / 2, (view[0] + view[1]) / 2 + (view[1] - view[0]) * factor / 2);
   const shift = part => zoom(view[0] + part * (view[1] - view[0]), view[1] + part * (view[1] - view[0]));
-  const controls = [["all", "Whole batch", () => zoom(0, end)], ["−", "Zoom out", () => around(2)], ["+", "Zoom in", () => around(0.5)],
+  const controls = [["all", "All of it", () => zoom(0, end)], ["−", "Zoom out", () => around(2)], ["+", "Zoom in", () => around(0.5)],
     ["←", "Earlier", () => shift(-0.4)], ["→", "Later", () => shift(0.4)]];
   const kinds = new Set(sim.timeline.map(slice => slice.kind));
   host.append(el("div", {class: "bar"},
-    el("p", {class: "lead"}, `${seconds(end)} for a batch of ${sim.batch}; numbers are layers. Drag to zoom, double-click for all.`),
+    el("p", {class: "lead"}, `${whose}; numbers are layers. Drag to zoom, double-click for all.`),
     legend(KINDS.filter(([kind]) => kinds.has(kind))),
     el("div", {class: "tabs"}, controls.map(([words, label, act]) => {
       const button = el("button", {type: "button", title: label, "aria-label": label}, words);
