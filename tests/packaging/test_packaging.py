@@ -65,9 +65,10 @@ def test_data_files_are_listed():
     data = SETUPTOOLS["package-data"]
     for folder in ("cnn2snn_ir", *MAPPED):
         for path in (ROOT / folder).rglob("*"):
-            if path.suffix in (".lark", ".fbs", ".typed"):
-                package = ".".join((MAPPED.get(folder, folder), *path.relative_to(ROOT / folder).parent.parts))
-                assert any(path.match(pattern) for pattern in data[package]), path
+            if path.suffix in (".lark", ".fbs", ".typed", ".html", ".css", ".js"):
+                home = next(above for above in path.parents if (above / "__init__.py").is_file())
+                package = ".".join((MAPPED.get(folder, folder), *home.relative_to(ROOT / folder).parts))
+                assert any(path.match(f"{home}/{pattern}") for pattern in data[package]), path
 
 
 @pytest.mark.parametrize("path", [p for p, _ in sources()], ids=lambda p: str(p.relative_to(ROOT)))
