@@ -281,7 +281,7 @@ def device_result(device: Device) -> result.DeviceResult:
 def assumptions(device: Device) -> tuple[result.Assumption, ...]:
     """Every constant of the device."""
     return tuple(
-        result.Assumption(name, str(constant.value), unit_of(name), constant.source, str(constant.confidence))
+        result.Assumption(name, constant.text, unit_of(name), constant.source, str(constant.confidence))
         for name, constant in device.constants().items()
     )
 
