@@ -32,8 +32,7 @@ def describe(name: str) -> str:
     device = load_device(name)
     rows = [("constant", "value", "unit", "confidence", "source")]
     for key, entry in device.constants().items():
-        value = "x".join(map(str, entry.value)) if isinstance(entry.value, tuple) else str(entry.value)
-        rows.append((key, value, unit_of(key), str(entry.confidence), entry.source))
+        rows.append((key, entry.text, unit_of(key), str(entry.confidence), entry.source))
     errors = [
         f"{e.what}: {e.mean_percent:.1f} % mean, {e.max_percent:.1f} % at most, {e.rows} rows"
         for e in device.stated_errors

@@ -1,4 +1,4 @@
-"""The documentation that follows from tables: ops, passes, legality rules.
+"""The documentation that follows from tables: ops, passes, legality rules, devices.
 
     python -m cnn2snn_ir.tools.docs docs
 
@@ -7,6 +7,7 @@ A test compares what is committed with what this writes.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +15,8 @@ from importlib import import_module
 from itertools import groupby
 from pathlib import Path
 
+from cnn2snn_ir.device import Confidence, device_names, load_device
+from cnn2snn_ir.device.tables import SECTIONS, unit_of
 from cnn2snn_ir.dialects import DIALECTS, ops_of
 from cnn2snn_ir.files import atomic_write
 from cnn2snn_ir.ir import Field, Op, Role
@@ -154,6 +157,26 @@ def words(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in sorted(names))
 
 
+# ---- devices ------------------------------------------------------------------------------------------------
+
+
+def devices_page() -> Iterator[str]:
+    """What a device file holds, and what the devices that come with the package say."""
+    yield from ("# Devices", "")
+    yield from prose(import_module("cnn2snn_ir.device.files").__doc__)
+    yield "Confidence: " + "; ".join(f"`{c}`" for c in Confidence) + ".  The sections and their constants:"
+    yield ""
+    for section, kind in SECTIONS.items():
+        rows = [(f"`{section}.{f.name}`", f.metadata["unit"], f.metadata["doc"]) for f in dataclasses.fields(kind)]
+        yield from table(("constant", "unit", ""), rows)
+    devices = [load_device(name) for name in device_names()]
+    for device in devices:
+        yield from (f"## {device.name}", "", f"{device.description}.  Timing: {device.confidence}.", "")
+        known = device.constants().items()
+        cells = [(f"`{k}`", c.text, unit_of(k), str(c.confidence), c.source) for k, c in known]
+        yield from table(("constant", "value", "unit", "confidence", "source"), cells)
+
+
 # ---- Markdown -----------------------------------------------------------------------------------------------
 
 
@@ -175,7 +198,12 @@ def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[
         yield from (f"| {' | '.join(header)} |", "|" + "---|" * len(header), *lines, "")
 
 
-PAGES = {"ops.md": ops_page, "passes.md": passes_page, "supported_ops.md": supported_page}
+PAGES = {
+    "ops.md": ops_page,
+    "passes.md": passes_page,
+    "supported_ops.md": supported_page,
+    "devices.md": devices_page,
+}
 """File name ▶ the lines of the page."""
 
 

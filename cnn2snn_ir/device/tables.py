@@ -43,6 +43,11 @@ class Constant(NamedTuple):
         """The value of a constant that is a number."""
         return float(self.value)
 
+    @property
+    def text(self) -> str:
+        """The value for a reader."""
+        return "x".join(map(str, self.value)) if isinstance(self.value, tuple) else str(self.value)
+
 
 def constant(doc: str, kind: type, unit: str = "", *, default: Any = dataclasses.MISSING) -> Any:
     """A row of a table: a sentence, the Python type of its value, and its unit."""

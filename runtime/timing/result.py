@@ -249,7 +249,7 @@ class Simulation:
     latency_clocks: float
     """One frame alone."""
     batch_clocks: float
-    """The whole batch."""
+    """The whole batch: of one frame the mean of all, of several the first ones behind each other."""
     slowest_frame_clocks: float
     """The largest latency of one of the frames."""
     dynamic_mj: float | None

@@ -105,7 +105,7 @@ def simulate(
         sequences=tuple(sequence_result(s, layers) for s in mapping.sequences),
         layers=results,
         latency_clocks=latency,
-        batch_clocks=float(end.max()) if end.size else 0.0,
+        batch_clocks=latency if batch == 1 else float(end.max(initial=0.0)),
         slowest_frame_clocks=float(alone.max()),
         dynamic_mj=dynamic,
         total_mj=None if dynamic is None else dynamic + floor,
@@ -281,7 +281,7 @@ def device_result(device: Device) -> result.DeviceResult:
 def assumptions(device: Device) -> tuple[result.Assumption, ...]:
     """Every constant of the device."""
     return tuple(
-        result.Assumption(name, str(constant.value), unit_of(name), constant.source, str(constant.confidence))
+        result.Assumption(name, constant.text, unit_of(name), constant.source, str(constant.confidence))
         for name, constant in device.constants().items()
     )
 
