@@ -1,9 +1,12 @@
 // The record, and what every picture is made with: elements, numbers in words, tooltips, and layers that light up together.
 const sim = JSON.parse(document.getElementById("simulation").textContent);
 const hz = sim.device.clock_hz;
+const ENGINE = -1, MEMORY = -2;
+for (const layer of sim.layers) {  // additions and concatenations are in memory; the record numbers no unit for it
+  if (layer.unit === "DMA") layer.parts.forEach(part => { part.unit = MEMORY; });
+}
 const indexOf = new Map(sim.layers.map((layer, i) => [layer.name, i]));
 const PALETTE = 8;
-const ENGINE = -1, MEMORY = -2;
 
 function sum(values) { return values.reduce((a, b) => a + b, 0); }
 function maximum(values, least = 0) { return values.reduce((a, b) => Math.max(a, b), least); }
@@ -18,7 +21,7 @@ const passNumber = layer => passes.find(pass => inPass(layer, pass))?.number ?? 
 // ---- elements: text is always text, never markup
 function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes ?? {})) {
-    if (value === null || value === undefined || value === false) continue;
+    if (value === null || value === undefined) continue;
     if (name.startsWith("--") || name === "width%") {
       node.style.setProperty(name === "width%" ? "width" : name, name === "width%" ? `${value}%` : value);
     } else node.setAttribute(name, value);

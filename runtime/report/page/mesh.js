@@ -24,7 +24,7 @@ function residence(names) {
 function occupants(pass) {
   const units = new Map();
   sim.layers.forEach((layer, i) => {
-    if (!inPass(layer, pass)) return;
+    if (!inPass(layer, pass) || layer.unit === "DMA") return;
     for (const part of layer.parts) units.set(part.unit, [...(units.get(part.unit) ?? []), {i, part}]);
   });
   return units;

@@ -7,9 +7,19 @@ function timelineRows() {
     if (!rows.has(slice.unit)) rows.set(slice.unit, []);
     rows.get(slice.unit).push(slice);
   }
-  for (const slices of rows.values()) slices.sort((a, b) => a.start - b.start);
   const order = unit => unit === ENGINE ? -2 : unit === MEMORY ? -1 : unit;
-  return [...rows].sort(([a], [b]) => order(a) - order(b));
+  return [...rows].sort(([a], [b]) => order(a) - order(b)).flatMap(([unit, slices]) => lanes(slices).map(lane => [unit, lane]));
+}
+
+// What a unit does at the same time, as external memory may, in rows of its own.
+function lanes(slices) {
+  const rows = [];
+  for (const slice of slices.sort((a, b) => a.start - b.start)) {
+    const free = rows.find(row => slice.start >= row.at(-1).end * (1 - 1e-12));
+    if (free) free.push(slice);
+    else rows.push([slice]);
+  }
+  return rows;
 }
 
 // How many NPs compute, as steps [clock, count].
@@ -95,7 +105,7 @@ function chart(width, rows, steps, view) {
   }
   rows.forEach(([unit, slices], row) => {
     const y = tops[row], high = heights[row];
-    if (unit < 0 || unit % every === 0) {
+    if (unit !== rows[row - 1]?.[0] && (unit < 0 || unit % every === 0)) {
       marks.push(svg("text", {class: "row-name", x: box.left - 6, y: y + high / 2 + 4, "text-anchor": "end"}, unitName(unit)));
     }
     const border = unit >= 0 && unit % sim.device.nps_per_node === 0;
