@@ -285,7 +285,7 @@ def notes(mapping: Mapping, what_if: float | None) -> Iterator[str]:
     if device.confidence in (Confidence.LOW, Confidence.ASSUMED):
         yield f"low confidence: timing of Akida {device.generation[1:]} rests on few published measurements"
     if what_if is not None:
-        yield f"what-if: a density of {what_if:g} was assumed for every layer; nothing was counted"
+        yield f"what-if: densities were assumed, {what_if:g} in the mean; nothing was counted"
     if device.energy is None:
         yield f"no energy: none is published for {device.name}"
     hosted = [op.op_name for op in mapping.host_ops if not op.op_name.endswith(("quantizer", "reshape"))]
