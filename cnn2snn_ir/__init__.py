@@ -19,6 +19,7 @@ from cnn2snn_ir.version import __version__
 
 if TYPE_CHECKING:
     from cnn2snn_ir.api import convert, load
+    from cnn2snn_ir.device import Device, device_names, load_device
     from cnn2snn_ir.diagnostics import CompileError
     from cnn2snn_ir.keras.activations import ActivationDiscreteRelu, QuantizedActivation, QuantizedReLU
     from cnn2snn_ir.keras.layers import (
@@ -43,6 +44,7 @@ __all__ = [
     "ActivationDiscreteRelu",
     "AkidaVersion",
     "CompileError",
+    "Device",
     "MaxPerAxisQuantizer",
     "MaxQuantizer",
     "Model",
@@ -58,8 +60,10 @@ __all__ = [
     "check_model_compatibility",
     "cnn2snn_objects",
     "convert",
+    "device_names",
     "get_akida_version",
     "load",
+    "load_device",
     "load_quantized_model",
     "quantize",
     "quantize_float",
@@ -79,6 +83,9 @@ _HOMES = {
     "check_model_compatibility": "cnn2snn_ir.post_training",
     "quantize_float": "cnn2snn_ir.post_training",
     "CompileError": "cnn2snn_ir.diagnostics",
+    "Device": "cnn2snn_ir.device",
+    "device_names": "cnn2snn_ir.device",
+    "load_device": "cnn2snn_ir.device",
     "Model": "cnn2snn_ir.runtime.model",
     "AkidaVersion": "cnn2snn_ir.versions",
     "get_akida_version": "cnn2snn_ir.versions",

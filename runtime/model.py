@@ -281,14 +281,15 @@ class Model:
         x: Array | None = None,
         *,
         batch: int = 1,
-        density: float | None = None,
+        density: float | Sequence[float] | None = None,
         handoff: str | None = None,
         batch_size: int | None = None,
     ) -> Simulation:
         """Time and energy on the device that the model is mapped to, from the events of `x`.
 
         `x` are samples, or `[steps, streams, …]` for a model that remembers.  `batch` frames follow each other
-        through the chip.  Without `x`, `density` is assumed for all inputs instead: a what-if, and marked as one.
+        through the chip.  Without `x`, `density` is assumed instead, one for the inputs of all layers or one for each:
+        a what-if, and marked as one.
         """
         if density is not None:
             return self._simulation(None, batch, handoff, density)
@@ -302,15 +303,20 @@ class Model:
         return self._simulation(counter, batch, handoff)
 
     def _simulation(
-        self, counter: EventCounter | None, batch: int, handoff: str | None, density: float | None = None
+        self,
+        counter: EventCounter | None,
+        batch: int,
+        handoff: str | None,
+        density: float | Sequence[float] | None = None,
     ) -> Simulation:
-        from cnn2snn_ir.runtime.timing.activity import assumed, counted
+        from cnn2snn_ir.runtime.timing.activity import assumed, counted, mean_of
         from cnn2snn_ir.runtime.timing.simulate import simulate
 
         if self.mapping is None:
             raise fail("RUN-NOT-MAPPED", "the model is on no device", where=self.name, help='model.map("AKD1500")')
         if density is not None:
-            return simulate(self.mapping, assumed(self.mapping, density), batch=batch, handoff=handoff, what_if=density)
+            activity = assumed(self.mapping, density)
+            return simulate(self.mapping, activity, batch=batch, handoff=handoff, what_if=mean_of(density))
         if counter is None or not len(next(iter(counter.counts.values())).rows):
             raise fail("RUN-NO-SAMPLES", "nothing has run since the model was mapped", where=self.name)
         return simulate(self.mapping, counted(self.mapping, counter.counts), batch=batch, handoff=handoff)

@@ -48,6 +48,7 @@ CHECKS = {
     "MAP-MODE": Meaning("a device cannot be used in this way", "use minimal, all-nps or hw-pr"),
     "MAP-LEVEL": Meaning("there are no hardware layers to place", "convert the model first"),
     "RUN-NOT-MAPPED": Meaning("statistics need a device", 'call model.map("AKD1500") first'),
+    "RUN-DENSITY": Meaning("densities that cannot be", "give one number from 0 to 1, or one for each layer"),
     "RUN-NO-SAMPLES": Meaning("a simulation needs events to count", "give samples, or a density to assume"),
     "TAIL-FLOAT": Meaning(
         "a float layer with weights stands behind the last integer, so the host would compute it",

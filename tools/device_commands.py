@@ -60,8 +60,8 @@ def simulate(
     batch: Annotated[int, typer.Option("--batch", "-b", min=1, max=100_000, help="Frames that follow each other.")] = 1,
     count: Annotated[int | None, typer.Option("--count", min=1, help="Use so many samples; by default all.")] = None,
     density: Annotated[
-        float | None,
-        typer.Option("--density", min=0, max=1, help="What-if: assume this part of all inputs; nothing is counted."),
+        str | None,
+        typer.Option("--density", help="What-if: assume 0.3 of all inputs, or 1,0.5,… one for each layer."),
     ] = None,
     handoff: Annotated[str | None, typer.Option("--handoff", help="single or double; by default the device's.")] = None,
     report: Annotated[Path | None, typer.Option("--report", help="Write a report (.html).")] = None,
@@ -78,7 +78,8 @@ def simulate(
         raise typer.BadParameter("give samples, or a density to assume", param_hint="--inputs / --density")
     if handoff not in (None, "single", "double"):
         raise typer.BadParameter("single or double", param_hint="--handoff")
-    request = tool.Request(program, device, inputs, mode, batch, count, density, handoff, hw_only, passes)
+    assumed = None if density is None else tool.numbers(density)
+    request = tool.Request(program, device, inputs, mode, batch, count, assumed, handoff, hw_only, passes)
     with console.progress(f"simulating {program.name}"):
         found = tool.simulate(request)
         if json is not None:

@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from cnn2snn_ir.diagnostics import fail
 from cnn2snn_ir.files import atomic_write
 from cnn2snn_ir.runtime.model import Model
 from cnn2snn_ir.runtime.timing.result import LayerResult, Simulation
@@ -26,10 +27,20 @@ class Request:
     mode: str
     batch: int
     count: int | None
-    density: float | None
+    density: tuple[float, ...] | None
     handoff: str | None
     hw_only: bool
     passes: int | None
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Numbers between commas."""
+    try:
+        return tuple(float(word) for word in text.split(","))
+    except ValueError:
+        raise fail(
+            "RUN-DENSITY", "densities are numbers between commas", found=text, allowed="0.3 or 1,0.5,…"
+        ) from None
 
 
 def simulate(request: Request) -> Simulation:
@@ -40,7 +51,8 @@ def simulate(request: Request) -> Simulation:
     model = Model(program_for(request.program, device))
     model.map(device, request.mode, hw_only=request.hw_only, passes=request.passes)
     if request.density is not None:
-        return model.simulate(density=request.density, batch=request.batch, handoff=request.handoff)
+        density = request.density if len(request.density) > 1 else request.density[0]
+        return model.simulate(density=density, batch=request.batch, handoff=request.handoff)
     assert request.inputs is not None
     samples, _ = read_samples(request.inputs, model.module)
     chosen = samples[: request.count] if request.count else samples

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cnn2snn_ir.backends.mapping.plan import Mapping, PlacedLayer
-from cnn2snn_ir.backends.mapping.work import layer_name
 from cnn2snn_ir.dialects.npu import Unit
 
 Row = tuple[str, ...]
@@ -35,9 +34,8 @@ def advice(mapping: Mapping) -> Iterator[str]:
     """What the map costs, and what would help."""
     device = mapping.device
     passes = mapping.passes
-    for op in mapping.host_ops:
-        if op.op_name.startswith(("akida1.", "akida2.")) and not op.op_name.endswith("quantizer"):
-            yield f"{layer_name(op)} does not fit {device.name}: the host computes it (--hw-only refuses it)"
+    for refusal in mapping.refusals:
+        yield f"{refusal.where}: {refusal.message}, so the host computes it ({refusal.found})"
     if len(passes) > 1:
         total = max(1, mapping.nps)
         yield (

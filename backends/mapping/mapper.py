@@ -72,7 +72,7 @@ def map_program(
             sequences.append(host(run, len(sequences)))
     if hw_only:
         problems.raise_errors(f"{module.sym_name} does not fit {device.name}")
-    return Mapping(module, device, mode, tuple(merged(sequences)), tuple(skips(candidates)))
+    return Mapping(module, device, mode, tuple(merged(sequences)), tuple(skips(candidates)), tuple(problems))
 
 
 def known_mode(mode: MapMode | str) -> MapMode:

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from cnn2snn_ir.backends.mapping.work import Work
 from cnn2snn_ir.device import Device
+from cnn2snn_ir.diagnostics import Diagnostic
 from cnn2snn_ir.dialects.builtin import Module
 from cnn2snn_ir.dialects.npu import Place, Unit
 from cnn2snn_ir.ir import Op, Value
@@ -103,6 +104,8 @@ class Mapping:
     sequences: tuple[SequencePlan, ...]
     skips: tuple[Value, ...]
     """Values that a layer reads that is not the next one."""
+    refusals: tuple[Diagnostic, ...] = ()
+    """Why layers of the host are not on the chip."""
 
     @cached_property
     def passes(self) -> tuple[PassPlan, ...]:

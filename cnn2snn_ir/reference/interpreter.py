@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cnn2snn_ir.diagnostics import fail
-from cnn2snn_ir.dialects import builtin, npu, qnn
+from cnn2snn_ir.dialects import builtin
 from cnn2snn_ir.ir import Graph, Op, Value
 from cnn2snn_ir.reference.carriers import evaluate_carried
 from cnn2snn_ir.reference.semantics import Array, carrier, meaning
@@ -144,9 +144,9 @@ class _Machine:
             case builtin.Store():
                 self.stored[op.sym_name] = self.environment[op.value]
                 return ()
-            case qnn.Block() | npu.Sequence() | npu.Pass():
-                return self.run(op.body)
-            case npu.Assign() | npu.SkipDma():
+            case _ if op.regions:  # blocks, and the sequences and passes of placed programs
+                return self.run(op.regions[0])
+            case _ if op.op_name.startswith("npu."):  # says where a layer runs
                 return ()
             case _:
                 inputs = (self.environment[v] for v in op.operands)

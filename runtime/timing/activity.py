@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnn2snn_ir.backends.mapping import Mapping
+from cnn2snn_ir.diagnostics import fail
 from cnn2snn_ir.ir import Value
 from cnn2snn_ir.runtime.storage import Array
 
@@ -27,14 +28,30 @@ def counted(mapping: Mapping, counts: EventCounts) -> Activity:
     return {layer.work.x: counts.of(layer.work.x).rows for layer in mapping.layers}
 
 
-def assumed(mapping: Mapping, density: float | Sequence[float]) -> Activity:
-    """One frame in which the same part of each row of input is not zero; one number for all layers or one for each."""
+Density = float | Sequence[float]
+"""The part of an input that is not zero: one for all layers, or one for each on the chip."""
+
+
+def assumed(mapping: Mapping, density: Density) -> Activity:
+    """One frame in which the same part of each row of input is not zero; raises `CompileError` for none that can be."""
     layers = mapping.layers
     parts = [density] * len(layers) if isinstance(density, float | int) else list(density)
-    if len(parts) != len(layers):
-        raise ValueError(f"needs a density for each of {len(layers)} layers, found {len(parts)}")
+    if len(parts) != len(layers) or not all(0 <= part <= 1 for part in parts):
+        raise fail(
+            "RUN-DENSITY",
+            "these densities cannot be",
+            where=mapping.module.sym_name,
+            found=f"{len(parts)} numbers, from {min(parts, default=0):g} to {max(parts, default=0):g}",
+            allowed=f"one from 0 to 1, or one for each of {len(layers)} layers",
+            help="in order: " + ", ".join(layer.work.name for layer in layers),
+        )
     found: dict[Value, Array] = {}
     for layer, part in zip(layers, parts, strict=True):
         work = layer.work
         found[work.x] = np.full((1, work.rows), part * work.columns * work.channels)
     return found
+
+
+def mean_of(density: Density) -> float:
+    """One number for it."""
+    return float(np.mean(density))

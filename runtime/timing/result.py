@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from cnn2snn_ir.device.tables import StatedError
+
 FORMAT = 1
 """Version of the JSON form."""
 
@@ -190,16 +192,6 @@ class Assumption:
     unit: str
     source: str
     confidence: str
-
-
-@dataclass(frozen=True)
-class StatedError:
-    """How far the model was from published measurements that it had not been fitted to."""
-
-    what: str
-    rows: int
-    mean_percent: float
-    max_percent: float
 
 
 @dataclass(frozen=True)

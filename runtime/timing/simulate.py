@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -10,11 +9,12 @@ from functools import cache, cached_property
 import numpy as np
 
 from cnn2snn_ir.backends.mapping import Mapping, PassPlan, PlacedLayer, SequencePlan
+from cnn2snn_ir.backends.mapping.plan import packed_bytes
 from cnn2snn_ir.backends.mapping.work import layer_name
 from cnn2snn_ir.device import Device
 from cnn2snn_ir.device.tables import Confidence, unit_of
 from cnn2snn_ir.dialects.npu import Unit
-from cnn2snn_ir.ir import Op, Value
+from cnn2snn_ir.ir import Op
 from cnn2snn_ir.ir import location as locations
 from cnn2snn_ir.runtime.storage import Array
 from cnn2snn_ir.runtime.timing import result
@@ -110,9 +110,7 @@ def simulate(
         dynamic_mj=dynamic,
         total_mj=None if dynamic is None else dynamic + floor,
         assumptions=assumptions(device),
-        stated_errors=tuple(
-            result.StatedError(e.what, e.rows, e.mean_percent, e.max_percent) for e in device.stated_errors
-        ),
+        stated_errors=device.stated_errors,
         notes=tuple(notes(mapping, what_if)),
         timeline=tuple(timeline(layers, start, end)),
     )
@@ -135,7 +133,7 @@ def costed(mapping: Mapping, activity: Activity) -> Iterator[Costed]:
                 always = plan.index > 0 or bool(timing.reload_first.value)
                 begins = many and layer is plan.layers[0]
                 switch = timing.pass_switch.number if begins else 0.0
-                spill = 2 * timing.spill.number * sum(spilled_bytes(v) for v in fresh)  # out, and in again
+                spill = 2 * timing.spill.number * sum(packed_bytes(v) for v in fresh)  # out, and in again
                 yield Costed(
                     layer,
                     plan,
@@ -147,11 +145,6 @@ def costed(mapping: Mapping, activity: Activity) -> Iterator[Costed]:
                     0.0 if always else weights + switch,
                     spill,
                 )
-
-
-def spilled_bytes(value: Value) -> int:
-    """One sample of a value, packed."""
-    return -(-math.prod(value.type.per_sample) * value.type.element.bits // 8)
 
 
 def stages_of(layers: Sequence[Costed]) -> list[Stage]:
@@ -292,7 +285,7 @@ def notes(mapping: Mapping, what_if: float | None) -> Iterator[str]:
     if device.confidence in (Confidence.LOW, Confidence.ASSUMED):
         yield f"low confidence: timing of Akida {device.generation[1:]} rests on few published measurements"
     if what_if is not None:
-        yield f"what-if: a density of {what_if:g} was assumed for every layer; nothing was counted"
+        yield f"what-if: densities were assumed, {what_if:g} in the mean; nothing was counted"
     if device.energy is None:
         yield f"no energy: none is published for {device.name}"
     hosted = [op.op_name for op in mapping.host_ops if not op.op_name.endswith(("quantizer", "reshape"))]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from cnn2snn_ir.backends.mapping import MapMode, map_program
 from cnn2snn_ir.backends.mapping.division import DoesNotFitError, parts_of, smallest_division, spans
+from cnn2snn_ir.backends.mapping.explain import advice
 from cnn2snn_ir.backends.mapping.lower import lower
 from cnn2snn_ir.backends.mapping.work import Kind, Work, work_of
 from cnn2snn_ir.device import Confidence, Constant, load_device
@@ -164,6 +165,7 @@ def test_what_does_not_fit_goes_to_the_host_or_is_refused_with_every_reason(prog
     device = changed(load_device(DEVICES[version][0]), "limits", np_input_bytes=100)
     mapping = map_program(module, device, "minimal")
     assert any(op.op_name.endswith(("convolutional", "conv2d")) for op in mapping.host_ops)
+    assert any("an NP takes 100" in line for line in advice(mapping))
     with pytest.raises(CompileError) as refused:
         map_program(module, device, "minimal", hw_only=True)
     found = refused.value.diagnostics

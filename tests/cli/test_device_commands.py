@@ -104,6 +104,8 @@ def test_a_what_if_and_low_confidence_cannot_be_overlooked(programs, capsys):
     assert "WHAT-IF density 0.3" in text
     assert "LOW CONFIDENCE" in text
     assert "no data for Akida2FPGA" in text
+    assert main(["simulate", programs["v1"], "--density", "1,0.5,0.5,0.2,0.3"]) == 0
+    assert "WHAT-IF density 0.5" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -115,6 +117,9 @@ def test_a_what_if_and_low_confidence_cannot_be_overlooked(programs, capsys):
         (["--density", "0.5", "-d", "Akida2FPGA"], "DEVICE-GENERATION"),
         (["--density", "0.5", "--mode", "fast"], "MAP-MODE"),
         (["-i", "none.npz"], "FILE-MISSING"),
+        (["--density", "1.5"], "RUN-DENSITY"),
+        (["--density", "0.5,0.5"], "one for each of 5 layers"),
+        (["--density", "half"], "RUN-DENSITY"),
     ],
 )
 def test_mistakes(programs, capsys, arguments, message):

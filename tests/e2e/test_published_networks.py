@@ -148,8 +148,10 @@ from benchmarks.zoo import build
 from cnn2snn_ir.runtime.model import Model
 model = Model(build("akidanet_1.0_224"))
 images = np.random.default_rng(0).integers(0, 256, (16, 224, 224, 3), np.uint8)
+model.map("AKD1500", "hw-pr")
 potentials = model.forward(images)
 assert potentials.shape == (16, 1, 1, 1000) and potentials.std() > 0
+assert model.statistics.inference_frames == 16 and model.statistics.simulation.passes > 3
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
