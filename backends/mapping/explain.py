@@ -40,10 +40,9 @@ def advice(mapping: Mapping) -> Iterator[str]:
     for refusal in mapping.refusals:
         yield f"{refusal.where}: {refusal.message}, so the host computes it ({refusal.found})"
     if len(passes) > 1:
-        total = max(1, mapping.nps)
         yield (
-            f"{len(passes)} passes: their weights are put into the NPs again for every frame; one pass would need "
-            f"{total} NPs, {device.name} has {device.nps}"
+            f"{len(passes)} passes: their weights are put into the NPs again for every frame; in one pass this division "
+            f"would need {mapping.nps} NPs, {device.name} has {device.nps}"
         )
     for layer in mapping.layers:
         yield from layer_advice(layer, int(device.limits.filters_at_once.value))
