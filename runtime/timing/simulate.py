@@ -265,7 +265,7 @@ def device_result(device: Device) -> result.DeviceResult:
         nps_per_node=int(device.chip.nps_per_node.value),
         mesh=(rows, columns),
         peak_macs_per_clock=device.nps * device.limits.np_macs_per_clock.number,
-        input_bytes_per_clock=device.nps * device.traffic.link_events.number * device.traffic.event_bytes.number,
+        input_bytes_per_clock=device.traffic.link_events.number * device.traffic.event_bytes.number,
         has_energy=device.energy is not None,
     )
 

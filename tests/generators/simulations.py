@@ -1,4 +1,4 @@
-"""Simulations without a simulator: shapes of real networks, made-up clocks, every sum in order.
+"""Simulations, nearly all without a simulator: shapes of real networks, made-up clocks, every sum in order.
 
 The parts of a layer add up, a frame passes the layers in the order of the graph, and no unit works on two things at a
 time; so what is drawn from them can be checked against what is in them.
@@ -12,6 +12,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from benchmarks.zoo import build
+from cnn2snn_ir.backends.mapping import map_program
+from cnn2snn_ir.device import load_device
+from cnn2snn_ir.runtime.timing import simulate as costs
+from cnn2snn_ir.runtime.timing.activity import assumed
 from cnn2snn_ir.runtime.timing.result import (
     DENSITY_BINS,
     Assumption,
@@ -38,8 +43,8 @@ AKD1000 = DeviceResult("AKD1000", "v1", "fitted", 300e6, 20, 4, (4, 5), 2560.0, 
 SIX_NODES = DeviceResult("Akida 2 FPGA, six nodes", "v2", "low", 25e6, 6, 4, (2, 3), 768.0, 8.0, False)
 
 ASSUMPTIONS = (
-    Assumption("clocks per event and filter, 3×3", "0.648", "clk", "vendor's measurements, 4-bit weights", "published"),
-    Assumption("clocks per site", "0.78", "clk", "vendor's fixed cost of one layer", "published"),
+    Assumption("clocks per event and filter, 3×3", "0.648", "clk", "vendor's measurements, 4-bit weights", "vendor"),
+    Assumption("clocks per site", "0.78", "clk", "vendor's fixed cost of one layer", "vendor"),
     Assumption("reload of weights", "4.5", "clk/B", "fitted to three models with several passes", "fitted"),
     Assumption("bytes of an event", "4", "B", "not public", "assumed"),
 )
@@ -81,6 +86,9 @@ def make_parts(spec: Spec, free: list[int]) -> tuple[PartResult, ...]:
         clocks = 32.0 * math.ceil(spec.filters / 16) * (height // spec.stride) * (width // spec.stride)
         sites = height * width * channels
         return (PartResult(ENGINE, (0, height), (0, 0), (0, spec.filters), 0, sites, float(sites), clocks),)
+    if spec.unit == "DMA":  # on no NP, which the record says with NP 0
+        sites = height * width * channels
+        return (PartResult(0, (0, height), (0, 0), (0, spec.filters), 0, sites, sites * spec.density, 2.0 * sites),)
     bands = max(n for n in range(1, spec.nps + 1) if spec.nps % n == 0 and n <= max(1, height // 4))
     parts = []
     for rows in spans(height, bands):
@@ -97,7 +105,11 @@ def make_parts(spec: Spec, free: list[int]) -> tuple[PartResult, ...]:
 
 def make_clocks(spec: Spec, parts: tuple[PartResult, ...], reloaded: bool, first: bool) -> LayerClocks:
     slowest = max(part.clocks for part in parts)
-    scan = 0.0 if spec.unit == "HRC" else slowest * PER_SITE / (PER_SITE + PER_EVENT[spec.kernel] * spec.density * 9)
+    scan = (
+        0.0
+        if spec.unit in ("HRC", "DMA")
+        else slowest * PER_SITE / (PER_SITE + PER_EVENT[spec.kernel] * spec.density * 9)
+    )
     memory = 2e5 + 3.45 * parts[0].weight_bytes if spec.unit == "FNP2" else 0.0
     reload = RELOAD_CLOCKS * sum(part.weight_bytes for part in parts) if reloaded else 0.0
     spill = math.prod(spec.shape) * spec.density / 2 if reloaded and first and spec.pass_index else 0.0
@@ -178,6 +190,11 @@ def make_layers(specs: list[Spec], device: DeviceResult, frames: int) -> tuple[L
     return tuple(layers)
 
 
+def unit_of(layer: LayerResult, part: PartResult) -> int:
+    """Where a part works, as slices number it."""
+    return MEMORY if layer.unit == "DMA" else part.unit
+
+
 def layer_slices(layer: LayerResult, frame: int, start: float) -> list[Slice]:
     """What the units do for a layer and a frame: external memory first, then the parts, which wait for each other."""
 
@@ -189,9 +206,10 @@ def layer_slices(layer: LayerResult, frame: int, start: float) -> list[Slice]:
     ready = loaded + clocks.spill + clocks.memory
     slices = piece(MEMORY, "reload", start, loaded) + piece(MEMORY, "spill", loaded, ready)
     for part in layer.parts:
-        slices += piece(part.unit, "reload", start, loaded)
-        slices += piece(part.unit, "compute", ready, ready + part.clocks)
-        slices += piece(part.unit, "wait", ready + part.clocks, start + clocks.total)
+        unit = unit_of(layer, part)
+        slices += piece(unit, "reload", start, loaded) if unit != MEMORY else []
+        slices += piece(unit, "compute", ready, ready + part.clocks)
+        slices += piece(unit, "wait", ready + part.clocks, start + clocks.total)
     return slices
 
 
@@ -224,7 +242,7 @@ def make_passes(layers: tuple[LayerResult, ...]) -> tuple[PassResult, ...]:
     several = len({layer.pass_index for layer in layers}) > 1
     for index in sorted({layer.pass_index for layer in layers}):
         inside = [layer for layer in layers if layer.pass_index == index]
-        nps = sum(len(layer.parts) for layer in inside if layer.unit != "HRC")
+        nps = sum(len(layer.parts) for layer in inside if layer.unit not in ("HRC", "DMA"))
         weights = sum(part.weight_bytes for layer in inside for part in layer.parts) if several else 0
         spilled = inside[0].events / 2 if index else 0.0
         names = tuple(layer.name for layer in inside)
@@ -267,7 +285,7 @@ def simulate(
         nps=max(p.nps for p in passes),
         assigned_nps=sum(p.nps for p in passes),
         input_engine=any(layer.unit == "HRC" for layer in layers),
-        skip_dmas=sum(max(0, len(layer.inputs) - 1) for layer in layers),
+        skip_dmas=sum(layer.unit == "DMA" for layer in layers),
         external_bytes=sum(layer.weight_bytes for layer in layers if layer.unit == "FNP2"),
         program_bytes=weights + 4096,
         program_clocks=1.2 * weights,
@@ -318,9 +336,12 @@ def akidanet(batch: int = 1) -> Simulation:
     return simulate("akidanet_imagenet_160", [stem, *body, head], AKD1500, batch=batch, mode="HwPr", host=("softmax",))
 
 
-def branches() -> Simulation:
+def branches(batch: int = 1) -> Simulation:
     """Akida 2 with residual and concatenating branches: low confidence, no energy."""
-    add, cat = {"kind": "Add", "kernel": 1, "density": 0.55}, {"kind": "Concatenate", "kernel": 1, "density": 0.47}
+    add, cat = (
+        {"kind": "Add", "unit": "DMA", "kernel": 1, "density": 0.55},
+        {"kind": "Concatenate", "unit": "DMA", "kernel": 1, "density": 0.47},
+    )
     specs = [
         Spec("stem", (64, 64, 3), 16, 3, stride=2, density=1.0, unit="HRC", kind="InputConv2D"),
         Spec("block1/conv_a", (32, 32, 16), 16, 3, 2, 0.6, kind="Conv2D"),
@@ -337,7 +358,7 @@ def branches() -> Simulation:
         "Timing of Akida 2 rests on few published numbers: read it as an order of magnitude.",
         "No energy data for this device.",
     )
-    return simulate("branches_v2", specs, SIX_NODES, notes=notes, host=("dequantizer", "softmax"))
+    return simulate("branches_v2", specs, SIX_NODES, batch=batch, notes=notes, host=("dequantizer", "softmax"))
 
 
 def large(batch: int = 2) -> Simulation:
@@ -357,6 +378,12 @@ def large(batch: int = 2) -> Simulation:
     return simulate("inverted_bottleneck_224", specs, AKD1000, batch=batch, what_if=0.5, mode="HwPr", notes=(note,))
 
 
+def placed(batch: int = 3) -> Simulation:
+    """Not made up: keyword spotting with random weights, placed on a device and simulated."""
+    mapping = map_program(build("kws_12"), load_device("AKD1500"), "hw-pr")
+    return costs.simulate(mapping, assumed(mapping, 0.3), batch=batch)
+
+
 HOSTILE = "</script><script>alert(1)</script><!--<b>&amp;\"'\\\u2028"
 
 
@@ -366,4 +393,5 @@ def hostile() -> Simulation:
     return replace(simulate("plain", specs, AKD1500, notes=(HOSTILE,)), model=HOSTILE, source=HOSTILE + "\udc80")
 
 
-ALL = {"kws": kws, "akidanet": akidanet, "branches": branches, "large": large, "hostile": hostile}
+MADE_UP = {"kws": kws, "akidanet": akidanet, "branches": branches, "large": large, "hostile": hostile}
+ALL = MADE_UP | {"placed": placed}

@@ -11,10 +11,12 @@ from generators import simulations
 from cnn2snn_ir.diagnostics import CompileError
 from cnn2snn_ir.runtime.report import trace_events, write_trace
 
+BATCHES = {"kws of 4": lambda: simulations.kws(4), "branches of 6": lambda: simulations.branches(6)}
 
-@pytest.fixture(scope="module", params=[*simulations.ALL, "batch"])
+
+@pytest.fixture(scope="module", params=[*simulations.ALL, *BATCHES])
 def simulation(request):
-    return simulations.kws(batch=4) if request.param == "batch" else simulations.ALL[request.param]()
+    return (simulations.ALL | BATCHES)[request.param]()
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,10 @@ def test_no_unit_does_two_things_at_once(events):
 
 def test_every_thread_has_one_name(simulation, events):
     names = {e["tid"]: e["args"]["name"] for e in events if e["name"] == "thread_name"}
-    assert len(names) == len(set(names.values())) == len({s.unit for s in simulation.timeline})
+    assert len(names) == len(set(names.values()))
+    units = {name.partition(" (")[0] for name in names.values()}
+    assert len(units) == len({s.unit for s in simulation.timeline})
+    assert units == {name for name in names.values() if "(" not in name}
     assert {tid for _, tid in by_thread(events)} == names.keys()
     assert sum(e["name"] == "process_name" for e in events) == 1
 

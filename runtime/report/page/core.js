@@ -1,9 +1,12 @@
 // The record, and what every picture is made with: elements, numbers in words, tooltips, and layers that light up together.
 const sim = JSON.parse(document.getElementById("simulation").textContent);
 const hz = sim.device.clock_hz;
+const ENGINE = -1, MEMORY = -2;
+for (const layer of sim.layers) {  // additions and concatenations are in memory; the record numbers no unit for it
+  if (layer.unit === "DMA") layer.parts.forEach(part => { part.unit = MEMORY; });
+}
 const indexOf = new Map(sim.layers.map((layer, i) => [layer.name, i]));
 const PALETTE = 8;
-const ENGINE = -1, MEMORY = -2;
 
 function sum(values) { return values.reduce((a, b) => a + b, 0); }
 function maximum(values, least = 0) { return values.reduce((a, b) => Math.max(a, b), least); }
@@ -11,12 +14,14 @@ const totalClocks = sum(sim.layers.map(layer => layer.clocks.total));
 const share = layer => totalClocks ? layer.clocks.total / totalClocks : 0;
 const inPass = (layer, pass) => layer.sequence === pass.sequence && layer.pass_index === pass.index;
 const passes = sim.sequences.flatMap((sequence, s) =>
-  sequence.unit === "hardware" ? sequence.passes.map(pass => ({...pass, sequence: s})) : []);
+  sequence.unit === "hardware" ? sequence.passes.map(pass => ({...pass, sequence: s})) : [])
+  .map((pass, k) => ({...pass, number: k + 1}));  // counted through all sequences
+const passNumber = layer => passes.find(pass => inPass(layer, pass))?.number ?? "–";
 
 // ---- elements: text is always text, never markup
 function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes ?? {})) {
-    if (value === null || value === undefined || value === false) continue;
+    if (value === null || value === undefined) continue;
     if (name.startsWith("--") || name === "width%") {
       node.style.setProperty(name === "width%" ? "width" : name, name === "width%" ? `${value}%` : value);
     } else node.setAttribute(name, value);
@@ -48,12 +53,13 @@ function percent(fraction) {
   if (fraction > 0 && fraction < 0.0005) return "<0.1 %";
   return `${(100 * fraction).toFixed(1)} %`;
 }
+function counted(n, word) { return `${whole(n)} ${word}${n === 1 ? "" : "s"}`; }
 function shape(dims) { return dims.join("×"); }
 function span([from, to]) { return to - from === 1 ? `${from}` : `${from}–${to - 1}`; }
 function shown(tag, path, text, attributes) { return el(tag, {"data-value": path, ...attributes}, text); }
 
 // ---- what says how far the times can be trusted
-const CALM = ["fitted", "measured", "published", "high"];
+const CALM = ["vendor", "measured", "fitted"];
 const uncertain = sim.device.generation === "v2" || !CALM.includes(sim.device.confidence);
 const whatIf = sim.what_if_density !== null;
 function cautions() {
@@ -77,7 +83,7 @@ function layerTip(i) {
   const layer = sim.layers[i];
   return [
     `${i + 1} · ${layer.name}`,
-    `${layer.kind} on ${layer.parts.length} × ${layer.unit}, pass ${layer.pass_index + 1}`,
+    `${layer.kind} on ${layer.parts.length} × ${layer.unit}, pass ${passNumber(layer)}`,
     `${shape(layer.input_shape)} → ${shape(layer.output_shape)}, kernel ${shape(layer.kernel)}, ${layer.weight_bits}-bit weights`,
     `${compact(layer.events)} events: density ${percent(layer.density)}, sparsity ${percent(1 - layer.density)}`,
     `${whole(layer.clocks.total)} clocks (${seconds(layer.clocks.total)}), ${percent(share(layer))} of the time`,

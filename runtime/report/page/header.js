@@ -15,7 +15,7 @@ function tiles() {
   const unit = words => el("small", {}, ` ${words}`);
   return el("div", {class: "kpis"},
     tile("Latency of a frame", [approximately, shown("span", "latency_ms", number(sim.latency_ms)), unit("ms")],
-      `slowest of ${sim.frames}: ${number(slowest)} ms`),
+      sim.frames > 1 ? `slowest of ${sim.frames}: ${number(slowest)} ms` : "one frame alone"),
     tile(`Throughput at batch ${sim.batch}`, [approximately, shown("span", "fps", number(sim.fps)), unit("frames/s")],
       `hand-off: ${sim.handoff}; batch in ${number(sim.batch_ms)} ms`),
     sim.total_mj === null ? tile("Energy a frame", el("span", {class: "none"}, "no energy data for this device"))
@@ -57,7 +57,7 @@ function drawHeader() {
         el("b", {}, device.name), ` at ${number(hz / 1e6)} MHz · mapping ${sim.mode} · `, el("code", {}, sim.source))),
       el("div", {class: "badges"}, cautions(),
         uncertain ? null : el("span", {class: "badge"}, `timing: ${device.confidence}`),
-        whatIf ? null : el("span", {class: "badge"}, `events counted on ${sim.frames} frames`))),
+        whatIf ? null : el("span", {class: "badge"}, `events counted on ${counted(sim.frames, "frame")}`))),
     ...alerts(),
     el("p", {class: "result"}, resultLine()), tiles(), statedErrors(),
     sim.notes.length ? el("ul", {class: "notes"}, sim.notes.map(note => el("li", {}, note))) : "");

@@ -12,7 +12,7 @@ function passRow(pass, columns) {
     pass.reload_bytes ? `takes in ${bytes(pass.reload_bytes)} of weights` : null,
     pass.spill_bytes ? `${bytes(pass.spill_bytes)} of activations wait for it` : null,
   ].filter(Boolean).join(" · ");
-  return el("tr", {class: "pass"}, el("th", {colspan: columns, scope: "rowgroup"}, `Pass ${pass.index + 1}`,
+  return el("tr", {class: "pass"}, el("th", {colspan: columns, scope: "rowgroup"}, `Pass ${pass.number}`,
     el("span", {class: "quiet"}, details)));
 }
 

@@ -24,7 +24,7 @@ function residence(names) {
 function occupants(pass) {
   const units = new Map();
   sim.layers.forEach((layer, i) => {
-    if (!inPass(layer, pass)) return;
+    if (!inPass(layer, pass) || layer.unit === "DMA") return;
     for (const part of layer.parts) units.set(part.unit, [...(units.get(part.unit) ?? []), {i, part}]);
   });
   return units;
@@ -69,7 +69,7 @@ function meshOf(pass, width, busy) {
       marks.push(cell(left + 1, top + 1, npWidth - 2, npHeight - 2, unit, units.get(unit) ?? [], load));
     }
   }
-  return picture(columns * (nodeWidth + gap) - gap, above + rows * (nodeHeight + gap) - gap, `NPs of pass ${pass.index + 1}`, marks);
+  return picture(columns * (nodeWidth + gap) - gap, above + rows * (nodeHeight + gap) - gap, `NPs of pass ${pass.number}`, marks);
 }
 
 function meshKey(pass) {
@@ -83,7 +83,7 @@ function drawMesh() {
   let current = passes[0];
   const words = el("p", {class: "lead"}), key = el("div");
   const total = sum(passes.map(pass => pass.clocks));
-  const buttons = passes.map(pass => el("button", {type: "button", "aria-pressed": pass === current}, `${pass.index + 1}`));
+  const buttons = passes.map(pass => el("button", {type: "button", "aria-pressed": pass === current}, `${pass.number}`));
   if (passes.length > 1) host.append(el("div", {class: "tabs", role: "group", "aria-label": "Pass"}, el("span", {}, "Pass"), buttons));
   host.append(words);
   const redraw = fitted(host, width => meshOf(current, width, busy));

@@ -7,9 +7,19 @@ function timelineRows() {
     if (!rows.has(slice.unit)) rows.set(slice.unit, []);
     rows.get(slice.unit).push(slice);
   }
-  for (const slices of rows.values()) slices.sort((a, b) => a.start - b.start);
   const order = unit => unit === ENGINE ? -2 : unit === MEMORY ? -1 : unit;
-  return [...rows].sort(([a], [b]) => order(a) - order(b));
+  return [...rows].sort(([a], [b]) => order(a) - order(b)).flatMap(([unit, slices]) => lanes(slices).map(lane => [unit, lane]));
+}
+
+// What a unit does at the same time, as external memory may, in rows of its own.
+function lanes(slices) {
+  const rows = [];
+  for (const slice of slices.sort((a, b) => a.start - b.start)) {
+    const free = rows.find(row => slice.start >= row.at(-1).end * (1 - 1e-12));
+    if (free) free.push(slice);
+    else rows.push([slice]);
+  }
+  return rows;
 }
 
 // How many NPs compute, as steps [clock, count].
@@ -44,7 +54,7 @@ function sliceMark(slice, box, y, tall) {
   const i = indexOf.get(slice.layer), x1 = Math.max(box.left, box.x(slice.start)), x2 = Math.min(box.right, box.x(slice.end));
   const wide = Math.max(0.7, x2 - x1), computing = slice.kind === "compute";
   const [first, last] = slice.frames;
-  const lines = () => [`${computing ? "" : `${slice.kind}: `}${slice.layer}`, `${unitName(slice.unit)}, pass ${slice.pass_index + 1}, ` +
+  const lines = () => [`${computing ? "" : `${slice.kind}: `}${slice.layer}`, `${unitName(slice.unit)}, pass ${i === undefined ? slice.pass_index + 1 : passNumber(sim.layers[i])}, ` +
     (first === last ? `frame ${first + 1}` : `frames ${first + 1}–${last + 1}`),
   `${whole(slice.start)} to ${whole(slice.end)} clocks: ${seconds(slice.end - slice.start)}`];
   const shapeOf = slice.kind === "wait"
@@ -95,7 +105,7 @@ function chart(width, rows, steps, view) {
   }
   rows.forEach(([unit, slices], row) => {
     const y = tops[row], high = heights[row];
-    if (unit < 0 || unit % every === 0) {
+    if (unit !== rows[row - 1]?.[0] && (unit < 0 || unit % every === 0)) {
       marks.push(svg("text", {class: "row-name", x: box.left - 6, y: y + high / 2 + 4, "text-anchor": "end"}, unitName(unit)));
     }
     const border = unit >= 0 && unit % sim.device.nps_per_node === 0;
@@ -129,12 +139,13 @@ function draggable({drawn, box, selection}, view, zoom) {
     selection.setAttribute("width", 0);
     if (to !== null && Math.abs(to - start) > 5) zoom(clock(Math.min(start, to)), clock(Math.max(start, to)));
   });
-  drawn.addEventListener("dblclick", () => zoom(0, sim.batch_clocks));
+  drawn.addEventListener("dblclick", () => zoom(0, Infinity));
 }
 
 function drawTimeline() {
   const host = section("timeline"), rows = timelineRows(), steps = busySteps();
-  const end = maximum(sim.timeline.map(slice => slice.end), sim.batch_clocks);
+  const end = maximum(sim.timeline.map(slice => slice.end)), kept = maximum(sim.timeline.map(slice => slice.frame + 1));
+  const whose = kept < sim.batch ? `The first ${kept} of ${sim.batch} frames: ${seconds(end)}` : `${seconds(end)} for a batch of ${sim.batch}`;
   if (!rows.length || !end) return void host.append(el("p", {class: "none"}, "No timeline was kept."));
   let view = [0, end], redraw = null;
   const zoom = (from, to) => {
@@ -144,11 +155,11 @@ function drawTimeline() {
   };
   const around = factor => zoom((view[0] + view[1]) / 2 - (view[1] - view[0]) * factor / 2, (view[0] + view[1]) / 2 + (view[1] - view[0]) * factor / 2);
   const shift = part => zoom(view[0] + part * (view[1] - view[0]), view[1] + part * (view[1] - view[0]));
-  const controls = [["all", "Whole batch", () => zoom(0, end)], ["−", "Zoom out", () => around(2)], ["+", "Zoom in", () => around(0.5)],
+  const controls = [["all", "All of it", () => zoom(0, end)], ["−", "Zoom out", () => around(2)], ["+", "Zoom in", () => around(0.5)],
     ["←", "Earlier", () => shift(-0.4)], ["→", "Later", () => shift(0.4)]];
   const kinds = new Set(sim.timeline.map(slice => slice.kind));
   host.append(el("div", {class: "bar"},
-    el("p", {class: "lead"}, `${seconds(end)} for a batch of ${sim.batch}; numbers are layers. Drag to zoom, double-click for all.`),
+    el("p", {class: "lead"}, `${whose}; numbers are layers. Drag to zoom, double-click for all.`),
     legend(KINDS.filter(([kind]) => kinds.has(kind))),
     el("div", {class: "tabs"}, controls.map(([words, label, act]) => {
       const button = el("button", {type: "button", title: label, "aria-label": label}, words);
