@@ -41,8 +41,8 @@ def advice(mapping: Mapping) -> Iterator[str]:
         yield f"{refusal.where}: {refusal.message}, so the host computes it ({refusal.found})"
     if len(passes) > 1:
         yield (
-            f"{len(passes)} passes: their weights are put into the NPs again for every frame; in one pass this division "
-            f"would need {mapping.nps} NPs, {device.name} has {device.nps}"
+            f"{len(passes)} passes: their weights are put into the NPs again for every frame; in one pass this "
+            f"division would need {mapping.nps} NPs, {device.name} has {device.nps}"
         )
     for layer in mapping.layers:
         yield from layer_advice(layer, int(device.limits.filters_at_once.value))
