@@ -9,6 +9,9 @@ from cnn2snn_ir.dialects.npu import Unit
 
 Row = tuple[str, ...]
 
+MUCH = 20
+"""Percent of work in vain from which a layer is worth a word."""
+
 HEADING: Row = ("pass", "layer", "unit", "NPs", "rows x filters", "weights", "input", "bound by")
 
 
@@ -37,20 +40,19 @@ def advice(mapping: Mapping) -> Iterator[str]:
     for refusal in mapping.refusals:
         yield f"{refusal.where}: {refusal.message}, so the host computes it ({refusal.found})"
     if len(passes) > 1:
-        total = max(1, mapping.nps)
         yield (
-            f"{len(passes)} passes: their weights are put into the NPs again for every frame; one pass would need "
-            f"{total} NPs, {device.name} has {device.nps}"
+            f"{len(passes)} passes: their weights are put into the NPs again for every frame; in one pass this "
+            f"division would need {mapping.nps} NPs, {device.name} has {device.nps}"
         )
     for layer in mapping.layers:
-        yield from layer_advice(layer)
+        yield from layer_advice(layer, int(device.limits.filters_at_once.value))
     idle = device.nps - (passes[0].nps if len(passes) == 1 else device.nps)
     if idle and mapping.mode == "minimal":
         yield f"{idle} of {device.nps} NPs are idle; --mode all-nps uses them"
 
 
-def layer_advice(layer: PlacedLayer) -> Iterator[str]:
-    """What would help one layer."""
+def layer_advice(layer: PlacedLayer, at_once: int) -> Iterator[str]:
+    """What would help one layer; an NP works on `at_once` filters at once."""
     work = layer.work
     if layer.unit is Unit.FNP2:
         yield (
@@ -61,11 +63,10 @@ def layer_advice(layer: PlacedLayer) -> Iterator[str]:
     if by_rows > 1 and work.kernel[0] > 1:
         halo = sum(part.halo[0] + part.halo[1] for part in layer.parts if part.filters[0] == 0)
         extra = 100 * halo / work.rows
-        if extra >= 15:
+        if extra >= MUCH:
             yield f"{work.name}: {by_rows} parts by rows work on {extra:.0f} % more rows than there are (halo)"
-    at_once = 8
     widest = max(part.filter_count for part in layer.parts)
     if layer.unit is Unit.CNP and widest % at_once and len(layer.parts) > 1:
-        waste = 100 * (-(-widest // at_once) * at_once / widest - 1)
-        if waste >= 25:
-            yield f"{work.name}: {widest} filters an NP take the time of {-(-widest // at_once) * at_once}"
+        paid = -(-widest // at_once) * at_once
+        if 100 * (paid / widest - 1) >= MUCH:
+            yield f"{work.name}: {widest} filters an NP take the time of {paid}"
