@@ -81,6 +81,10 @@ window.probe = {
     for (const node of document.querySelectorAll("[data-value], .right, .badge, .pill, dd, button")) {
       if (node.scrollWidth > node.clientWidth + 1 && node.clientWidth) found.push(`cut off: ${node.textContent}`);
     }
+    for (const node of document.querySelectorAll(".stack")) {
+      const {width} = node.getBoundingClientRect();
+      if (width < 60) found.push(`a bar with ${width} pixels of room`);
+    }
     return found;
   },
 };

@@ -243,7 +243,8 @@ def test_timeline_says_when_it_has_the_first_frames_only(show):
 
 def test_narrower_window_is_drawn_again(show):
     page = show(simulations.akidanet())
-    page.set_viewport_size({"width": 1000, "height": 700})
-    page.wait_for_timeout(200)
-    assert page.evaluate("probe.overflow()") == []
-    assert page.evaluate("probe.collisions()") == []
+    for width in (1310, 1290, 1000):
+        page.set_viewport_size({"width": width, "height": 700})
+        page.wait_for_timeout(200)
+        assert page.evaluate("probe.overflow()") == []
+        assert page.evaluate("probe.collisions()") == []

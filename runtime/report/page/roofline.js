@@ -92,7 +92,7 @@ function power(v) { return v >= -3 && v <= 3 ? `${10 ** v}` : `1e${v}`; }
 function drawRoofline() {
   const points = rooflinePoints(), host = section("roofline");
   if (!points.length) return void host.append(el("p", {class: "none"}, "No layer multiplies."));
-  fitted(host, width => rooflineOf(width, points));
+  fitted(host, width => rooflineOf(Math.min(width, 640), points));
   const left = sim.layers.length - points.length;
   host.append(el("p", {class: "lead"}, `Slopes: the network on chip brings an NP ${number(sim.device.input_bytes_per_clock)} bytes a clock. ` +
     "Squares: the input engine, which no roof holds." + (left ? ` Not shown: ${left} without multiplications or without bytes.` : "")));
