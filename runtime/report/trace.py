@@ -122,10 +122,10 @@ def _flows(simulation: Simulation, placed: list[tuple[Slice, int]], per_clock: f
             key = one[0].layer, one[0].frame
             first.setdefault(key, one)
             last[key] = max(last.get(key, one), one, key=lambda pair: pair[0].end)
-    number = 0
+    number, frames = 0, sorted({s.frame for s, _ in placed})
     for layer in simulation.layers:
         for source in layer.inputs:
-            for frame in range(simulation.batch):
+            for frame in frames:
                 begin, end = last.get((source, frame)), first.get((layer.name, frame))
                 if begin is None or end is None or begin[0].start > end[0].start:
                     continue

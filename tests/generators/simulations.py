@@ -43,10 +43,22 @@ AKD1000 = DeviceResult("AKD1000", "v1", "fitted", 300e6, 20, 4, (4, 5), 2560.0, 
 SIX_NODES = DeviceResult("Akida 2 FPGA, six nodes", "v2", "low", 25e6, 6, 4, (2, 3), 768.0, 8.0, False)
 
 ASSUMPTIONS = (
-    Assumption("clocks per event and filter, 3×3", "0.648", "clk", "vendor's measurements, 4-bit weights", "vendor"),
-    Assumption("clocks per site", "0.78", "clk", "vendor's fixed cost of one layer", "vendor"),
-    Assumption("reload of weights", "4.5", "clk/B", "fitted to three models with several passes", "fitted"),
-    Assumption("bytes of an event", "4", "B", "not public", "assumed"),
+    *(
+        Assumption(
+            f"timing.event_clocks.conv {k}x{k}", str(c), "clocks", "the vendor's measurements of one layer", "measured"
+        )
+        for k, c in PER_EVENT.items()
+    ),
+    Assumption(
+        "timing.clocks per event and filter, separable 3×3",
+        "0.648",
+        "clk",
+        "vendor's measurements, 4-bit weights",
+        "vendor",
+    ),
+    Assumption("timing.scan", "0.78", "clk", "vendor's fixed cost of one layer", "vendor"),
+    Assumption("timing.reload", "4.5", "clk/B", "fitted to three models with several passes", "fitted"),
+    Assumption("traffic.bytes of an event", "4", "B", "not public", "assumed"),
 )
 
 

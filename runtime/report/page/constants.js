@@ -18,7 +18,7 @@ function constantTables() {
     const [, group, name] = /^([^.]+)\.(.+)$/.exec(one.name) ?? [null, "device", one.name];
     groups.set(group, [...(groups.get(group) ?? []), constantRow(one, name)]);
   }
-  return [...groups].map(([group, rows]) => el("div", {class: "group"}, el("h3", {}, group),
+  return [...groups].map(([group, rows]) => el("div", {class: rows.length > 8 ? "group" : "group whole"}, el("h3", {}, group),
     plainTable("constants", [["Constant"], ["Value", "right"], ["Unit"], ["Source"], ["Confidence"]], rows)));
 }
 

@@ -45,7 +45,7 @@ function alerts() {
       `The times on this page rest on little that is public about ${sim.device.name} (Akida ${sim.device.generation}): ` +
       "orders of magnitude, not measurements.") : null,
     whatIf ? el("p", {class: "alert supposed", role: "alert"}, el("b", {}, "What-if. "),
-      `Every density is assumed to be ${number(sim.what_if_density)}: no events were counted.`) : null,
+      `Densities are assumed, ${number(sim.what_if_density)} in the mean: no events were counted.`) : null,
   ].filter(Boolean);
 }
 
@@ -54,7 +54,7 @@ function drawHeader() {
   section("head").append(
     el("div", {class: "title"},
       el("div", {}, el("h1", {}, sim.model), el("p", {class: "subtitle"},
-        el("b", {}, device.name), ` at ${number(hz / 1e6)} MHz · mapping ${sim.mode} · `, el("code", {}, sim.source))),
+        el("b", {}, device.name), ` at ${number(hz / 1e6)} MHz · mapping ${sim.mode}`, sim.source && [" · ", el("code", {}, sim.source)])),
       el("div", {class: "badges"}, cautions(),
         uncertain ? null : el("span", {class: "badge"}, `timing: ${device.confidence}`),
         whatIf ? null : el("span", {class: "badge"}, `events counted on ${counted(sim.frames, "frame")}`))),

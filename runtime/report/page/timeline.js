@@ -84,7 +84,7 @@ function busyArea(steps, box, top, height, view) {
   const line = points.map(([x, n]) => `L${x.toFixed(2)} ${y(n).toFixed(2)}`).join("");
   return svg("g", {class: "busy"}, svg("path", {d: `M${box.left} ${top + height}${line}L${box.right} ${top + height}z`}),
     svg("line", {class: "grid", x1: box.left, x2: box.right, y1: top, y2: top}),
-    svg("text", {class: "row-name", x: box.left - 6, y: top + 8, "text-anchor": "end"}, `${most} NPs busy`));
+    svg("text", {class: "row-name", x: box.left - 6, y: top + 8, "text-anchor": "end"}, `${counted(most, "NP")} busy`));
 }
 
 function hatch(kind) {
