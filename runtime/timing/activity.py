@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnn2snn_ir.backends.mapping import Mapping
-from cnn2snn_ir.backends.mapping.work import Kind
 from cnn2snn_ir.diagnostics import fail
 from cnn2snn_ir.ir import Op
 from cnn2snn_ir.runtime.storage import Array
@@ -21,17 +20,15 @@ if TYPE_CHECKING:
     from cnn2snn_ir.runtime.events import EventCounts
 
 Activity = MappingOf[Op, Array]
-"""Layer ▶ what is not zero in its input, in all of its inputs together where it merges several [frames, rows]."""
+"""Layer ▶ what is not zero in its input, in all maps that it works on together [frames, rows]."""
 
 
 def counted(mapping: Mapping, counts: EventCounts) -> Activity:
     """The activity of a run."""
     found: dict[Op, Array] = {}
     for layer in mapping.layers:
-        op = layer.work.op
-        inputs = op.operands if layer.work.kind is Kind.MERGE else op.operands[:1]
-        first, *others = (counts.of(value).rows for value in inputs)
-        found[op] = sum(others, first)
+        first, *others = (counts.of(value).rows for value in layer.work.inputs)
+        found[layer.work.op] = sum(others, first)
     return found
 
 
