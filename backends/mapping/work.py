@@ -79,6 +79,13 @@ class Work:
         return self.op.operands[0]
 
     @property
+    def inputs(self) -> tuple[Value, ...]:
+        """The maps whose events it works on: all that it merges; the newest frame and those before it; or the one."""
+        if self.kind is Kind.MERGE or isinstance(self.op, akida2.BufferTempConv | akida2.DepthwiseBufferTempConv):
+            return self.op.operands
+        return (self.x,)
+
+    @property
     def sites(self) -> int:
         """Elements of the input."""
         return self.rows * self.columns * self.channels
@@ -136,7 +143,7 @@ def work_of(op: Op) -> Work | None:
     kernel = (shape[0], shape[1]) if len(shape) > 2 else (1, 1)
     if isinstance(op, akida2.BufferTempConv | akida2.DepthwiseBufferTempConv):
         frames = op.fifo.type.per_sample[2] + 1
-        channels *= frames if kind is Kind.CONV else 1
+        channels *= frames
         per_filter = channels if kind is Kind.CONV else frames
         return Work(op, kind, rows, columns, channels, filters, (1, 1), rows * columns, bits, input_bits, per_filter, 0)
     positions = rows * columns  # of a transposed convolution: each input position meets the whole kernel

@@ -13,19 +13,23 @@ import numpy as np
 
 from cnn2snn_ir.backends.mapping import Mapping
 from cnn2snn_ir.diagnostics import fail
-from cnn2snn_ir.ir import Value
+from cnn2snn_ir.ir import Op
 from cnn2snn_ir.runtime.storage import Array
 
 if TYPE_CHECKING:
     from cnn2snn_ir.runtime.events import EventCounts
 
-Activity = MappingOf[Value, Array]
-"""Input of a layer ▶ [frames, rows]."""
+Activity = MappingOf[Op, Array]
+"""Layer ▶ what is not zero in its input, in all maps that it works on together [frames, rows]."""
 
 
 def counted(mapping: Mapping, counts: EventCounts) -> Activity:
     """The activity of a run."""
-    return {layer.work.x: counts.of(layer.work.x).rows for layer in mapping.layers}
+    found: dict[Op, Array] = {}
+    for layer in mapping.layers:
+        first, *others = (counts.of(value).rows for value in layer.work.inputs)
+        found[layer.work.op] = sum(others, first)
+    return found
 
 
 Density = float | Sequence[float]
@@ -45,10 +49,10 @@ def assumed(mapping: Mapping, density: Density) -> Activity:
             allowed=f"one from 0 to 1, or one for each of {len(layers)} layers",
             help="in order: " + ", ".join(layer.work.name for layer in layers),
         )
-    found: dict[Value, Array] = {}
+    found: dict[Op, Array] = {}
     for layer, part in zip(layers, parts, strict=True):
         work = layer.work
-        found[work.x] = np.full((1, work.rows), part * work.columns * work.channels)
+        found[work.op] = np.full((1, work.rows), part * work.columns * work.channels)
     return found
 
 

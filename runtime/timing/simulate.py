@@ -125,7 +125,7 @@ def costed(mapping: Mapping, activity: Activity) -> Iterator[Costed]:
         for plan in sequence.passes:
             unread = set(plan.spilled)
             for layer in plan.layers:
-                rows = np.asarray(activity[layer.work.x])
+                rows = np.asarray(activity[layer.work.op])
                 cost = layer_cost(layer, rows, device)
                 fresh = [v for v in layer.work.op.operands if v in unread]
                 unread.difference_update(fresh)

@@ -163,4 +163,9 @@ def test_a_stream_is_simulated_step_by_step():
     steps = np.random.default_rng(0).integers(0, 127, (5, 2, *shape)).astype(np.int8)
     simulation = model.simulate(steps)
     assert simulation.frames == 10
+    temporal = [layer for layer in simulation.layers if "BufferTempConv" in layer.kind]
+    assert temporal
+    for layer in temporal:  # the frames that are remembered are worked on again
+        assert layer.sites > np.prod(layer.input_shape)
+        assert 0 < layer.events <= layer.sites
     assert model.simulate(steps).latency_clocks == simulation.latency_clocks

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.zoo import build
+from cnn2snn_ir import convert
 from cnn2snn_ir.backends.mapping import map_program
 from cnn2snn_ir.device import Confidence, Constant, load_device
+from cnn2snn_ir.runtime.model import Model
 from cnn2snn_ir.runtime.timing.activity import assumed
 from cnn2snn_ir.runtime.timing.schedule import Stage, schedule
 from cnn2snn_ir.runtime.timing.simulate import simulate
@@ -138,7 +140,7 @@ def test_the_slowest_part_decides():
     assert len(layer.parts) == 2
     rows = np.zeros((1, 36))
     rows[0, 25:] = 100  # all events in the second half of the map
-    s = simulate(mapping, {**activity, layer.work.x: rows})
+    s = simulate(mapping, {**activity, layer.work.op: rows})
     first, second = s.layers[1].parts
     assert first.events == 0
     assert second.events == 1100
@@ -208,6 +210,18 @@ def test_the_second_generation_says_that_it_is_not_sure():
     assert s.dynamic_mj is None
     assert all(layer.energy is None for layer in s.layers)
     assert any("no energy" in note for note in s.notes)
+
+
+def test_a_merge_has_the_events_of_all_that_it_merges():
+    model = Model(convert("examples/mnist_v2_i8_w8_a8.h5").module)
+    model.map("Akida2FPGA", "minimal")
+    images = np.load("examples/mnist_1000.npz")["x"][:40]
+    maps = model.intermediates(images)
+    layers = {layer.name: layer for layer in model.simulate(images).layers}
+    merged = np.count_nonzero(maps["re_lu_3"]) + np.count_nonzero(maps["re_lu_5"])
+    assert layers["add"].events == pytest.approx(merged / 40)
+    assert layers["depthwise_conv2d_1"].events == pytest.approx(np.count_nonzero(maps["re_lu_3"]) / 40)
+    assert layers["add"].sites == 2 * 7 * 7 * 32
 
 
 def test_json_holds_everything(networks):
