@@ -46,7 +46,7 @@ class Constant(NamedTuple):
     @property
     def text(self) -> str:
         """The value for a reader."""
-        return "x".join(map(str, self.value)) if isinstance(self.value, tuple) else str(self.value)
+        return ", ".join(map(str, self.value)) if isinstance(self.value, tuple) else str(self.value)
 
 
 def constant(doc: str, kind: type, unit: str = "", *, default: Any = dataclasses.MISSING) -> Any:

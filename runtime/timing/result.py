@@ -33,7 +33,7 @@ class PartResult:
     filters `[first, last)`."""
 
     unit: int
-    """Number of the NP; -1 is the input engine."""
+    """Number of the NP; -1 is the input engine, -2 external memory, where maps are merged."""
     rows: tuple[int, int]
     halo: tuple[int, int]
     filters: tuple[int, int]

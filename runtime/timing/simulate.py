@@ -22,7 +22,7 @@ from cnn2snn_ir.runtime.timing.activity import Activity
 from cnn2snn_ir.runtime.timing.energy import layer_energy
 from cnn2snn_ir.runtime.timing.laws import LayerCost, layer_cost
 from cnn2snn_ir.runtime.timing.schedule import Stage, latencies, schedule
-from cnn2snn_ir.runtime.timing.timeline import timeline
+from cnn2snn_ir.runtime.timing.timeline import timeline, unit_number
 
 BOUNDS = {
     "events": "events",
@@ -202,7 +202,7 @@ def layer_result(c: Costed, device: Device, on_chip: set[Op]) -> result.LayerRes
         weight_bytes=work.weight_bytes(work.filters) if work.weight_bits else 0,
         parts=tuple(
             result.PartResult(
-                unit=-1 if dense else part.np,
+                unit=unit_number(c.layer.unit, part.np),
                 rows=part.rows,
                 halo=part.halo,
                 filters=part.filters,

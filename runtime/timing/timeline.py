@@ -40,7 +40,7 @@ def _layer(c: Costed, frame: int, start: float, end: float) -> Iterator[Slice]:
         yield Slice(MEMORY, name, frame, index, "spill", start, start + c.spill)
     begin = start + c.spill
     later = c.later if frame else 0.0
-    units = [_unit(c, part.np) for part in c.layer.parts]
+    units = [unit_number(c.layer.unit, part.np) for part in c.layer.parts]
     if reload := c.reload + c.switch + later:
         for unit in units:
             yield Slice(unit, name, frame, index, "reload", begin, begin + reload)
@@ -52,7 +52,8 @@ def _layer(c: Costed, frame: int, start: float, end: float) -> Iterator[Slice]:
             yield Slice(unit, name, frame, index, "wait", through, end)
 
 
-def _unit(c: Costed, number: int) -> int:
-    if c.layer.unit is Unit.HRC:
+def unit_number(unit: Unit, number: int) -> int:
+    """How a record calls a unit: an NP by its number, the others by negative ones."""
+    if unit is Unit.HRC:
         return INPUT_ENGINE
-    return MEMORY if c.layer.unit is Unit.DMA else number
+    return MEMORY if unit is Unit.DMA else number
