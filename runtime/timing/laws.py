@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, cached_property
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -26,69 +27,125 @@ from cnn2snn_ir.dialects.npu import Unit
 from cnn2snn_ir.runtime.storage import Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Law:
+    """What a layer costs, but for its events; arrays are [parts, 1]."""
+
+    rows: tuple[Array, Array] | None
+    """First row that reaches each unit and the row behind the last [parts]; None if every unit gets all of them."""
+    share: Array
+    """Part of these events that concerns a unit: of a depthwise layer, those of its channels."""
+    event: Array
+    """Clocks of one event."""
+    fixed: float
+    """Clocks of dense work."""
+    scan: Array
+    """Clocks of looking for events."""
+    memory: float
+    """Clocks of reading external memory."""
+    link: float
+    """Clocks that an event takes to arrive; the units work meanwhile."""
+    image: float
+    """Clocks that the image takes to arrive; the input engine works meanwhile."""
+    way: Array
+    """Clocks from the corner of the mesh."""
+
+    @classmethod
+    def of(cls, layer: PlacedLayer, device: Device) -> Law:
+        """The law of a layer; its arrays are made once for every placed layer."""
+        if layer not in _LAWS:
+            _LAWS[layer] = cls._made(layer, device)
+        return _LAWS[layer]
+
+    @classmethod
+    def _made(cls, layer: PlacedLayer, device: Device) -> Law:
+        work, unit, traffic = layer.work, layer.unit, device.traffic
+        parts = len(layer.parts)
+        nothing, one = np.zeros((parts, 1)), np.ones((parts, 1))
+        share, event, scan = event_path(layer, device) if unit in (Unit.CNP, Unit.FNP3) else (one, nothing, nothing)
+        fixed = 0.0
+        if unit is Unit.HRC:
+            fixed = input_engine_clocks(work, device)
+        elif unit is Unit.DMA:
+            fixed = event_constant(work, device)[1].number * work.sites
+        first, last = np.array([part.reach for part in layer.parts]).T
+        on_mesh = unit not in (Unit.HRC, Unit.DMA)
+        hops_of = np.array([[hops(part.np, device) if on_mesh else 0] for part in layer.parts])
+        return cls(
+            rows=None if work.kind in (Kind.DENSE, Kind.MERGE) else (first, last),
+            share=share,
+            event=event,
+            fixed=fixed,
+            scan=scan,
+            memory=external_clocks(work, device) if unit is Unit.FNP2 else 0.0,
+            link=time_of(1, traffic.link_events.number) if on_mesh else 0.0,
+            image=time_of(layer.parts[0].input_bytes, traffic.dma_bytes.number) if unit is Unit.HRC else 0.0,
+            way=traffic.hop.number * hops_of,
+        )
+
+
+_LAWS: WeakKeyDictionary[PlacedLayer, Law] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, eq=False)
 class LayerCost:
     """The clocks of every unit of a layer, by frame: arrays [parts, frames]."""
 
+    law: Law
     events: Array
     """Events that reach the unit."""
     event_clocks: Array
-    scan_clocks: Array
-    memory_clocks: Array
     noc_clocks: Array
+    clocks: Array
+    """All of them, with those that the law fixes."""
 
     @cached_property
-    def clocks(self) -> Array:
-        """All of them."""
-        return self.event_clocks + self.scan_clocks + self.memory_clocks + self.noc_clocks
-
-    @cached_property
-    def slowest(self) -> Array:
-        """The unit that decides [frames]."""
-        return np.asarray(np.argmax(self.clocks, axis=0))
+    def of_slowest(self) -> tuple[float, float, float, float]:
+        """Means of the clocks of the unit that decides: events, looking for them, memory, network on chip."""
+        decides = np.argmax(self.clocks, axis=0)
+        frames = np.arange(len(decides))
+        events, noc = self.event_clocks[decides, frames].mean(), self.noc_clocks[decides, frames].mean()
+        return float(events), float(self.law.scan[decides, 0].mean()), self.law.memory, float(noc)
 
 
 def layer_cost(layer: PlacedLayer, rows: Array, device: Device) -> LayerCost:
     """The cost of a layer; `rows` is its input's activity [frames, rows]."""
-    events = events_by_part(layer, rows)
-    nothing = np.zeros_like(events)
-    match layer.unit:
-        case Unit.HRC:
-            busy = LayerCost(events, nothing + input_engine_clocks(layer.work, device), nothing, nothing, nothing)
-        case Unit.FNP2:
-            busy = LayerCost(events, nothing, nothing, nothing + external_clocks(layer.work, device), nothing)
-        case Unit.DMA:
-            merge = event_constant(layer.work, device)[1].number
-            busy = LayerCost(events, nothing, nothing, nothing + merge * layer.work.sites, nothing)
-        case _:
-            busy = event_path(layer, events, device)
-    return replace(busy, noc_clocks=waiting(layer, busy, device))
+    law = Law.of(layer, device)
+    events = events_by_part(law, rows)
+    event_clocks = events * law.event + law.fixed
+    busy = event_clocks + (law.scan + law.memory)
+    noc_clocks = np.maximum(0.0, np.maximum(events * law.link, law.image) - busy) + law.way
+    return LayerCost(law, events, event_clocks, noc_clocks, busy + noc_clocks)
 
 
-def events_by_part(layer: PlacedLayer, rows: Array) -> Array:
+def events_by_part(law: Law, rows: Array) -> Array:
     """Events that reach each unit, halo included [parts, frames]."""
-    if layer.work.kind in (Kind.DENSE, Kind.MERGE):  # these are not divided by rows
-        return np.tile(rows.sum(axis=1, dtype=np.float64), (len(layer.parts), 1))
+    if law.rows is None:
+        return np.asarray(rows.sum(axis=1, dtype=np.float64) * law.share)
     ahead = np.zeros((rows.shape[1] + 1, len(rows)))
     np.cumsum(rows.T, axis=0, out=ahead[1:])
-    first, last = np.array([part.reach for part in layer.parts]).T
-    return np.asarray(ahead[last] - ahead[first])
+    first, last = law.rows
+    return np.asarray((ahead[last] - ahead[first]) * law.share)
 
 
-def event_path(layer: PlacedLayer, events: Array, device: Device) -> LayerCost:
-    """What an NP does with events, and to find them."""
+def event_path(layer: PlacedLayer, device: Device) -> tuple[Array, Array, Array]:
+    """What an NP does with events: the share that concerns it, clocks of one, clocks to find them; each [parts, 1]."""
     work = layer.work
     at_once = int(device.limits.filters_at_once.value)
-    count = np.array([part.filter_count for part in layer.parts], np.float64)[:, None]
-    reach = np.array([part.reach[1] - part.reach[0] for part in layer.parts], np.float64)[:, None]
-    sites = reach * work.columns * work.channels
+    count = np.array([[float(part.filter_count)] for part in layer.parts])
+    reach = np.array([[float(part.reach[1] - part.reach[0])] for part in layer.parts])
+    share = np.ones_like(count)
     filters = np.ceil(count / at_once) * at_once
     if work.kind is Kind.DEPTHWISE:  # each event is for one filter, that of its channel
-        events, sites, filters = events * (count / work.filters), sites * (count / work.filters), np.ones_like(count)
+        share, filters = count / work.filters, np.ones_like(count)
+    sites = reach * work.columns * work.channels * share
     cost = event_constant(work, device)[1].number
-    scan = np.zeros_like(events) + sites * filters * device.timing.scan.number
-    nothing = np.zeros_like(events)
-    return LayerCost(events, events * filters * cost, scan, nothing, nothing)
+    return share, filters * cost, sites * filters * device.timing.scan.number
+
+
+def time_of(amount: float, rate: float) -> float:
+    """Clocks for so much at so much a clock; a rate of 0 is no limit."""
+    return amount / rate if rate else 0.0
 
 
 def input_engine_clocks(work: Work, device: Device) -> float:
@@ -104,20 +161,6 @@ def external_clocks(work: Work, device: Device) -> float:
     """A dense layer that reads its weights from external memory."""
     weight = device.timing.external_weight.number * work.weight_bits / 4
     return work.filters * (device.timing.external_neuron.number + weight * work.channels)
-
-
-def waiting(layer: PlacedLayer, busy: LayerCost, device: Device) -> Array:
-    """Clocks without work: for the image, for events that come slower than they are worked on, and for the way."""
-    traffic = device.traffic
-    wait = np.zeros_like(busy.clocks)
-    if layer.unit is Unit.HRC:
-        if traffic.dma_bytes.number:
-            wait = np.maximum(0.0, layer.parts[0].input_bytes / traffic.dma_bytes.number - busy.clocks)
-    elif layer.unit is not Unit.DMA:
-        if traffic.link_events.number:
-            wait = np.maximum(0.0, busy.events / traffic.link_events.number - busy.clocks)
-        wait = wait + traffic.hop.number * np.array([[hops(part.np, device)] for part in layer.parts])
-    return wait
 
 
 def event_constant(work: Work, device: Device) -> tuple[str, Constant]:

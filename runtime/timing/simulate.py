@@ -58,13 +58,6 @@ class Costed:
         """Of the slowest unit, with what the pass adds [frames]."""
         return np.asarray(self.cost.clocks.max(axis=0)) + self.reload + self.switch + self.spill
 
-    def deciding(self) -> tuple[float, float, float, float]:
-        """Means of the slowest unit's clocks: events, looking for them, memory, network on chip."""
-        cost = self.cost
-        terms = np.stack((cost.event_clocks, cost.scan_clocks, cost.memory_clocks, cost.noc_clocks))
-        events, scan, memory, noc = terms[:, cost.slowest, np.arange(terms.shape[2])].mean(axis=1).tolist()
-        return events, scan, memory, noc
-
 
 def simulate(
     mapping: Mapping, activity: Activity, *, batch: int = 1, handoff: str | None = None, what_if: float | None = None
@@ -175,7 +168,7 @@ def producers(op: Op) -> Iterator[Op]:
 def layer_result(c: Costed, device: Device, on_chip: set[Op]) -> result.LayerResult:
     """The record of one layer."""
     work = c.layer.work
-    clocks = result.LayerClocks(*c.deciding(), reload=c.reload + c.switch, spill=c.spill)
+    clocks = result.LayerClocks(*c.cost.of_slowest, reload=c.reload + c.switch, spill=c.spill)
     largest = max(BOUNDS, key=lambda name: getattr(clocks, name))
     total = float(c.rows.sum()) / len(c.rows)
     density = total / work.sites if work.sites else 0.0
