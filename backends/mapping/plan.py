@@ -47,12 +47,12 @@ class PlacedLayer:
     why: tuple[str, ...]
     """What each division is for, in words."""
 
-    @property
+    @cached_property
     def nps(self) -> int:
         """NPs that it uses; the input engine is none."""
         return 0 if self.unit in (Unit.HRC, Unit.DMA) else len(self.parts)
 
-    @property
+    @cached_property
     def held_bytes(self) -> int:
         """Weights in the NPs, copies included; those of a dense layer in external memory are not in an NP."""
         return 0 if self.unit is Unit.FNP2 else sum(part.weight_bytes for part in self.parts)
@@ -67,17 +67,17 @@ class PassPlan:
     spilled: tuple[Value, ...]
     """Values from earlier passes that it reads."""
 
-    @property
+    @cached_property
     def nps(self) -> int:
         """NPs in use."""
         return sum(layer.nps for layer in self.layers)
 
-    @property
+    @cached_property
     def held_bytes(self) -> int:
         """Weights in the NPs, copies included."""
         return sum(layer.held_bytes for layer in self.layers)
 
-    @property
+    @cached_property
     def spill_bytes(self) -> int:
         """What it reads from external memory, packed."""
         return sum(packed_bytes(value) for value in self.spilled)
@@ -117,22 +117,22 @@ class Mapping:
         """The layers on the chip, in order."""
         return tuple(layer for p in self.passes for layer in p.layers)
 
-    @property
+    @cached_property
     def nps(self) -> int:
         """NPs of all passes together, as the vendor's tables count them, without the input engine."""
         return sum(p.nps for p in self.passes)
 
-    @property
+    @cached_property
     def input_engine(self) -> bool:
         """Whether the input engine is in use."""
         return any(layer.unit is Unit.HRC for layer in self.layers)
 
-    @property
+    @cached_property
     def external_bytes(self) -> int:
         """Weights that stay in external memory."""
         return sum(layer.work.weight_bytes(layer.work.filters) for layer in self.layers if layer.unit is Unit.FNP2)
 
-    @property
+    @cached_property
     def program_bytes(self) -> int:
         """What the NPs, the input engine and external memory hold, all passes together."""
         return sum(p.held_bytes for p in self.passes) + self.external_bytes
