@@ -2,7 +2,8 @@
 
     python -m benchmarks.engine [--nets ds_cnn mnist] [--batches 1 256] [--threads 2] [--repeats 15]
 
-Both sides are measured in turn, repeat by repeat, so that a busy machine slows both.
+Both sides are measured in turn, repeat by repeat, so that a busy machine slows both.  Exits with 1 if a ratio is
+below what is promised.
 """
 
 from __future__ import annotations
@@ -11,26 +12,28 @@ import argparse
 import os
 import platform
 import statistics
+import sys
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 
 import numba
 import numpy as np
 import onnxruntime
 
 from benchmarks.float_onnx import float_model, memories
+from benchmarks.machine import processor
 from benchmarks.nets import NETS
 from cnn2snn_ir.dialects import builtin
 from cnn2snn_ir.runtime.engine import Engine
 
 Run = Callable[[], object]
+Limits = Mapping[int, tuple[float, float]]
 
 
 def contenders(module: builtin.Module, batch: int, threads: int) -> dict[str, Run]:
     """One call of each side on one batch of random images; the same values for both, each in its own layout."""
     (source,) = module.inputs
-    low, high = source.element.lo, source.element.hi
+    low, high = (0, 255) if source.element.is_float else (source.element.lo, source.element.hi)
     images = np.random.default_rng(0).integers(low, high + 1, (batch, *source.shape)).astype(source.element.dtype)
     engines = {name: Engine(module, name, threads) for name in ("numba", "numpy")}
     options = onnxruntime.SessionOptions()
@@ -79,21 +82,11 @@ def measure(runs: dict[str, Run], repeats: int, seconds: float = 0.02) -> dict[s
     return samples
 
 
-def processor() -> str:
-    """The CPU's name."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def main(nets: Mapping[str, Callable[[], builtin.Module]], description: str | None) -> None:
-    """Print the table."""
+def main(nets: Mapping[str, Callable[[], builtin.Module]], description: str | None, limits: Limits) -> int:
+    """Print the table, the geometric means, and what is below the limits; 1 if anything is."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nets", nargs="+", choices=nets, default=list(nets))
-    parser.add_argument("--batches", nargs="+", type=int, default=[1, 256])
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 32, 256])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=15)
     options = parser.parse_args()
@@ -101,21 +94,40 @@ def main(nets: Mapping[str, Callable[[], builtin.Module]], description: str | No
     print(f"numpy {np.__version__}, numba {numba.__version__}, onnxruntime {onnxruntime.__version__} (float32)")
     print("images/s at the median; ratios to onnxruntime at the median, and of the fastest repeats")
     print("net                  batch  onnxruntime      numba   ratio  fastest      numpy   ratio")
+    ratios: dict[int, dict[str, float]] = {batch: {} for batch in options.batches}
     for net in options.nets:
         for batch in options.batches:
             runs = contenders(nets[net](), batch, options.threads)
             plain = {"numpy": runs.pop("numpy")}  # alone and last: OpenBLAS leaves threads behind that keep a core busy
             samples = measure(runs, options.repeats) | measure(plain, options.repeats // 3 + 1)
-            middle = {name: statistics.median(times) for name, times in samples.items()}
-            ratio = {name: middle["onnxruntime"] / seconds for name, seconds in middle.items()}
-            fastest = min(samples["onnxruntime"]) / min(samples["numba"])
-            speed = {name: batch / seconds for name, seconds in middle.items()}
-            print(
-                f"{net:20} {batch:5} {speed['onnxruntime']:12.0f} {speed['numba']:10.0f} {ratio['numba']:7.2f} "
-                f"{fastest:8.2f} {speed['numpy']:10.0f} {ratio['numpy']:7.2f}",
-                flush=True,
-            )
+            ratios[batch][net] = line(net, batch, samples)
+    below = []
+    for batch, found in ratios.items():
+        mean = statistics.geometric_mean(found.values())
+        print(f"batch {batch:4}: geometric mean {mean:.2f}, least {min(found.values()):.2f}")
+        least_mean, least = limits.get(batch, (0.0, 0.0))
+        below += [f"batch {batch}: the geometric mean is below {least_mean}"] if mean < least_mean else []
+        below += [f"batch {batch}: {net} is below {least}" for net, ratio in found.items() if ratio < least]
+    print("\n".join(below) or "nothing is below its limit")
+    return 1 if below else 0
 
+
+def line(net: str, batch: int, samples: Mapping[str, Sequence[float]]) -> float:
+    """Print the line of a network; how many times faster than onnxruntime it is at the median."""
+    middle = {name: statistics.median(times) for name, times in samples.items()}
+    ratio = {name: middle["onnxruntime"] / seconds for name, seconds in middle.items()}
+    fastest = min(samples["onnxruntime"]) / min(samples["numba"])
+    speed = {name: batch / seconds for name, seconds in middle.items()}
+    print(
+        f"{net:20} {batch:5} {speed['onnxruntime']:12.0f} {speed['numba']:10.0f} {ratio['numba']:7.2f} "
+        f"{fastest:8.2f} {speed['numpy']:10.0f} {ratio['numpy']:7.2f}",
+        flush=True,
+    )
+    return ratio["numba"]
+
+
+LIMITS: Limits = {1: (0.7, 0.7), 32: (1.5, 1.0), 256: (1.5, 1.0)}
+"""At each batch size, the least geometric mean and the least of any network that are good enough."""
 
 if __name__ == "__main__":
-    main(NETS, __doc__)
+    sys.exit(main(NETS, __doc__, LIMITS))

@@ -18,7 +18,8 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from benchmarks.engine import measure, processor
+from benchmarks.engine import measure
+from benchmarks.machine import processor
 from benchmarks.nets import NETS
 from cnn2snn_ir.api import compile_model
 from cnn2snn_ir.dialects import builtin

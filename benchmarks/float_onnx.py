@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from cnn2snn_ir.analysis.layer_ranges import border
-from cnn2snn_ir.dialects import akida2, builtin
+from cnn2snn_ir.dialects import akida2, builtin, nn
 from cnn2snn_ir.dialects.akida2 import Activation, Pool
 from cnn2snn_ir.dialects.geometry import Padding
 from cnn2snn_ir.ir import Op, Value
@@ -69,8 +69,10 @@ class FloatGraph:
                 return self.recurrence(op, *inputs)
             case akida2.Add():
                 return self.node("Add", inputs, name)
-            case akida2.Dequantizer():
+            case akida2.Quantizer() | akida2.Dequantizer():
                 return self.node("Identity", inputs, name)
+            case nn.Reshape():
+                return self.node("Reshape", [*inputs, self.integers(f"{name}_shape", -1, *op.shape)], name)
         raise NotImplementedError(op.op_name)
 
     def bias(self, op: akida2.NeuralLayer) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
+from cnn2snn_ir import convert
 from cnn2snn_ir.dialects import akida2, builtin
 from cnn2snn_ir.dialects.akida2 import Activation, Pool
 from cnn2snn_ir.dialects.geometry import Padding
@@ -224,12 +226,24 @@ def mnist() -> builtin.Module:
     return net.separable(32).add(before).conv(64, 3, stride=2, pool=Pool.AVERAGE).classify(10)
 
 
-def mobilenet() -> builtin.Module:
-    """MobileNet, width 0.25, on 64x64 images (Howard et al. 2017)."""
-    net = Net("mobilenet_0.25", (64, 64, 3)).conv(8, 3, first=True, stride=2)
+def mobilenet(size: int = 64) -> builtin.Module:
+    """MobileNet, width 0.25, on square images (Howard et al. 2017)."""
+    net = Net("mobilenet_0.25", (size, size, 3)).conv(8, 3, first=True, stride=2)
     for filters, stride in [(16, 1), (32, 2), (32, 1), (64, 2), (64, 1), (128, 2), *[(128, 1)] * 5, (256, 2)]:
         net.separable(filters, stride)
     return net.separable(256, pool=Pool.AVERAGE).classify(10)
+
+
+def mobilenet_128() -> builtin.Module:
+    """The same on 128x128 images."""
+    return mobilenet(128)
+
+
+def golden() -> builtin.Module:
+    """The example that this repository carries, as QuantizeML quantized it: digits, 28x28."""
+    module = convert(str(Path(__file__).parent.parent / "examples" / "mnist_v2_i8_w8_a8.h5")).module
+    module.inputs[0].result.name, module.outputs[0].name = "input", "output"  # as the twin in ONNX has them
+    return module
 
 
 def vgg() -> builtin.Module:
@@ -265,5 +279,5 @@ def stream() -> builtin.Module:
 
 
 NETS: dict[str, Callable[[], builtin.Module]] = {
-    net.__name__: net for net in (ds_cnn, mnist, mobilenet, vgg, resnet, unet, stream)
+    net.__name__: net for net in (ds_cnn, mnist, golden, mobilenet, mobilenet_128, vgg, resnet, unet, stream)
 }

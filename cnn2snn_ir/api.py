@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from cnn2snn_ir.diagnostics import CompileError, Diagnostics, fail
+from cnn2snn_ir.files import is_standard_output
 from cnn2snn_ir.versions import AkidaVersion, get_akida_version, parse_version
 
 if TYPE_CHECKING:
@@ -248,4 +249,5 @@ def program_path(file_path: str | os.PathLike[str], name: str) -> Path:
     path = Path(text)
     if text.endswith(("/", os.sep)) or path.is_dir():
         return path / f"{name}.fbz"
-    return path if path.suffix else path.with_suffix(".fbz")
+    written_into = is_standard_output(path) or (path.exists() and not path.is_file())  # /dev/null, a pipe
+    return path if path.suffix or written_into else path.with_suffix(".fbz")

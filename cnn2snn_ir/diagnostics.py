@@ -12,6 +12,12 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+LONGEST_TEXT = 2000
+"""Characters of one part of a diagnostic that are shown."""
+
+MOST_SHOWN = 200
+"""Diagnostics of one error that are shown; all are in its data."""
+
 
 class Severity(StrEnum):
     """How bad a diagnostic is; only `ERROR` fails a compilation."""
@@ -62,16 +68,16 @@ class Diagnostic:
         """The diagnostic as text, one to a few lines."""
         head = f"{self.severity}: {self.code}"
         if self.where:
-            head += f"  {self.where}"
-        lines = [f"{head}: {self.message}"]
+            head += f"  {shown(self.where)}"
+        lines = [f"{head}: {shown(self.message)}"]
         if self.found:
-            lines.append(f"    found: {self.found}")
+            lines.append(f"    found: {shown(self.found)}")
         if self.allowed:
-            lines.append(f"    allowed: {self.allowed}")
+            lines.append(f"    allowed: {shown(self.allowed)}")
         if self.help:
-            lines.append(f"    help: {self.help}")
+            lines.append(f"    help: {shown(self.help)}")
         if self.span is not None:
-            lines.extend("    " + line for line in self.span.render().splitlines())
+            lines.extend("    " + shown(line) for line in self.span.render().splitlines())
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, object]:
@@ -81,6 +87,15 @@ class Diagnostic:
         if self.span is not None:
             data["file"], data["line"], data["column"] = self.span.file, self.span.line, self.span.column
         return data
+
+
+def shown(text: str) -> str:
+    """A text fit for a terminal: names come from files, and may hold control characters, or a megabyte."""
+    if len(text) > LONGEST_TEXT:
+        text = f"{text[:LONGEST_TEXT]}…"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
 
 
 class Diagnostics:
@@ -136,8 +151,11 @@ class CompileError(Exception):
 
     def render(self) -> str:
         """Title and all diagnostics as text."""
-        lines = [self.title] if self.title else []
-        return "\n".join(lines + [d.render() for d in self.diagnostics])
+        lines = [shown(self.title)] if self.title else []
+        lines.extend(d.render() for d in self.diagnostics[:MOST_SHOWN])
+        if len(self.diagnostics) > MOST_SHOWN:
+            lines.append(f"and {len(self.diagnostics) - MOST_SHOWN} more")
+        return "\n".join(lines)
 
 
 def fail(code: str, message: str, **details: str) -> CompileError:

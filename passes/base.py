@@ -26,7 +26,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy.typing as npt
 
-from cnn2snn_ir.diagnostics import Diagnostics
+from cnn2snn_ir.diagnostics import Diagnostics, fail
 from cnn2snn_ir.dialects.levels import Level
 from cnn2snn_ir.ir import Op
 from cnn2snn_ir.ir.rewrite import Rewriter, Rule, rewrite
@@ -93,6 +93,10 @@ class PassContext:
     """`rule on %op` ▶ the reason."""
     samples: Array | None = None
     """Typical inputs of the model, a batch, where choices are weighed by what occurs."""
+
+    def __post_init__(self) -> None:
+        if self.samples is not None and not len(self.samples):
+            raise fail("SAMPLES-EMPTY", "there are no samples to choose by", help="give some, or none at all")
 
     def absorb(self, pass_name: str, rewriter: Rewriter) -> None:
         """Take over the counts and reasons of a rewriter."""

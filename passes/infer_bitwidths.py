@@ -16,13 +16,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cnn2snn_ir.analysis.interval import Range
-from cnn2snn_ir.analysis.layer_ranges import layer_ranges
 from cnn2snn_ir.analysis.potentials import potentials
-from cnn2snn_ir.analysis.ranges import value_ranges
+from cnn2snn_ir.analysis.ranges import Proven, proven_ranges
 from cnn2snn_ir.diagnostics import Diagnostic, Severity
 from cnn2snn_ir.dialects import akida1, akida2, qnn
 from cnn2snn_ir.dialects.builtin import Module
-from cnn2snn_ir.ir import AttrValue, Op, Value
+from cnn2snn_ir.ir import AttrValue, Op
 from cnn2snn_ir.ir.verify import place
 from cnn2snn_ir.passes.base import Pass, PassContext
 
@@ -35,17 +34,17 @@ def signed_bits(low: int, high: int) -> int:
     return max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0) + 1
 
 
-def accumulator_range(op: Op, ranges: dict[Value, Range]) -> tuple[Range, Range] | None:
+def accumulator_range(op: Op, known: Proven) -> tuple[Range, Range] | None:
     """The range that is worth knowing of an op, and the range that its accumulator would need."""
     if isinstance(op, akida2.NeuralLayer):
-        layer = layer_ranges(op, ranges[op.operands[0]])
+        layer = known.layers[op]
         return layer.biased, layer.biased.union(layer.dot)
     if isinstance(op, akida1.NeuralLayer):
-        potential = potentials(op, ranges[op.operands[0]])
+        potential = potentials(op, known.values[op.operands[0]])
         return potential, potential
     if not isinstance(op, ACCUMULATING):
         return None
-    proven = ranges[op.results[0]]
+    proven = known.values[op.results[0]]
     return proven, proven
 
 
@@ -56,10 +55,10 @@ class InferBitwidths(Pass):
 
     def run(self, op: Op, context: PassContext) -> bool:
         assert isinstance(op, Module)
-        ranges = value_ranges(op)
+        known = proven_ranges(op)
         changed = False
         for inner in op.body.walk():
-            found = accumulator_range(inner, ranges)
+            found = accumulator_range(inner, known)
             if found is not None:
                 proven, needed = found
                 changed |= annotate(inner, proven)

@@ -22,6 +22,7 @@ from cnn2snn_ir.passes import registry
 from cnn2snn_ir.passes.base import Pass
 from cnn2snn_ir.passes.options import Option, OptionText, Word, options_of
 from cnn2snn_ir.passes.pipeline import MODULE, Pipeline
+from cnn2snn_ir.text.nesting import check_nesting
 from cnn2snn_ir.text.syntax_errors import syntax_error
 
 
@@ -46,6 +47,7 @@ class Resolver:
         self.found = Diagnostics()
 
     def pipeline(self) -> Pipeline:
+        check_nesting(self.text, self.file, "PIPELINE-DEPTH")
         try:
             tree = _lark().parse(self.text)
         except UnexpectedInput as error:

@@ -15,9 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnn2snn_ir.diagnostics import fail
-from cnn2snn_ir.passes.base import Pass
 
 if TYPE_CHECKING:
+    from cnn2snn_ir.passes.base import Pass
     from cnn2snn_ir.passes.pipeline import Pipeline
 
 GROUP = "cnn2snn_ir.passes"
@@ -98,6 +98,11 @@ def pass_names() -> list[str]:
     return [*_extra, *_sources()]
 
 
+def is_ours(name: str) -> bool:
+    """Whether the pass called `name` comes with this distribution."""
+    return name in PASSES and name not in _extra
+
+
 def find_pass(name: str) -> type[Pass] | None:
     """The pass called `name`, or None; raises `CompileError` if it is there but cannot be loaded."""
     if name in _extra:
@@ -158,6 +163,8 @@ def _sources() -> dict[str, Source]:
 
 
 def _load(name: str, source: Source) -> type[Pass]:
+    from cnn2snn_ir.passes.base import Pass  # it needs numpy, the names of passes do not
+
     module, _, attribute = source.target.partition(":")
     try:
         found = getattr(import_module(module), attribute)

@@ -12,7 +12,7 @@ from cnn2snn_ir.analysis.interval import Range
 from cnn2snn_ir.ir import Op, Value
 from cnn2snn_ir.runtime.layer import Layer
 from cnn2snn_ir.runtime.step import Call, Step
-from cnn2snn_ir.runtime.storage import Array, Buffer
+from cnn2snn_ir.runtime.storage import Array, Buffer, Layout
 
 Count = Callable[[Array, Array], None]
 """Counts the elements of bound maps that are not zero, of as many samples as there are rows of its first array.
@@ -23,16 +23,20 @@ Sets `rows` int32 [samples, height] and adds to `channels` int64 [channels], bot
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """What is known about a module when its steps are chosen: proven ranges, and the prepared layers of an op."""
+    """What is known about a module when its steps are chosen."""
 
     ranges: Mapping[Value, Range]
     layers: Mapping[Op, tuple[Layer, ...]]
+    """The prepared layers of an op."""
+    layouts: Mapping[Value, Layout]
 
 
 class Backend(Protocol):
     """Chooses number types and kernels."""
 
     name: str
+    chunk_bytes: int
+    """Memory of one chunk's largest layer, input and result: what its kernels like to work on."""
 
     def carrier(self, range: Range) -> np.dtype[Any]:
         """The type in which integers of this range are stored; holds every one of them exactly."""

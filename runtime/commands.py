@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TypeAlias
 
@@ -57,8 +58,25 @@ def reading(x: Buffer) -> Fields:
     return {"x": x.flat, "x_size": x.layout.sample_size, "x_wide": is_wide(x)}
 
 
-def writing(y: Buffer, places: Offsets | None = None) -> Fields:
-    """The fields that say where result `y` lies: at `places`, or everywhere."""
+def writing(y: Buffer, places: Offsets | None = None, pixels: int = 1) -> Fields:
+    """The fields that say where result `y` lies: runs of so many pixels at `places`, or every pixel."""
     places = y.layout.pixels() if places is None else places
     place: Fields = {"y": y.flat, "y_size": y.layout.sample_size, "y_wide": is_wide(y), "places": places}
-    return {**place, "positions": len(places), "channels": y.layout.channels}
+    return {**place, "positions": len(places), "channels": y.layout.channels * pixels}
+
+
+RUN = 128
+"""Elements of a run at least, where a row has so many: then a run costs more than beginning it."""
+
+
+def runs(shape: tuple[int, ...]) -> tuple[int, Offsets]:
+    """How many neighbouring pixels of a row make one run, and the number of the first pixel of every run.
+
+    Pixels of a row lie side by side in memory, whatever the border.  Where the row is no multiple of a run, the last
+    run begins earlier and computes some pixels again.
+    """
+    columns = shape[-2] if len(shape) > 1 else 1
+    pixels = min(columns, max(1, -(-RUN // max(1, shape[-1])))) if shape else 1
+    first = np.minimum(np.arange(0, columns, pixels), columns - pixels)
+    rows = np.arange(math.prod(shape[:-2])) * columns
+    return pixels, (rows[:, None] + first).reshape(-1)

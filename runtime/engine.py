@@ -5,39 +5,39 @@ Samples go through the whole network in chunks small enough for the cache; chunk
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
-from cnn2snn_ir.analysis.ranges import value_ranges
+from cnn2snn_ir.analysis.interval import Range
+from cnn2snn_ir.analysis.ranges import proven_ranges
 from cnn2snn_ir.diagnostics import Diagnostic, Diagnostics, fail
-from cnn2snn_ir.dialects import akida2, builtin
+from cnn2snn_ir.dialects import builtin
 from cnn2snn_ir.ir import Op, Value
 from cnn2snn_ir.reference.interpreter import Memory
 from cnn2snn_ir.reference.semantics import meaning
 from cnn2snn_ir.runtime.backend import Backend, Program
-from cnn2snn_ir.runtime.given import InputCheck, Inputs, checked, memory_of
+from cnn2snn_ir.runtime.buffers import Buffers, shared
+from cnn2snn_ir.runtime.given import InputCheck, Inputs, checked, checked_size, memory_of
 from cnn2snn_ir.runtime.layer import Layer, prepare
 from cnn2snn_ir.runtime.neurons import as_sums
 from cnn2snn_ir.runtime.numpy_backend import BlasStep, NumpyBackend
 from cnn2snn_ir.runtime.observer import Chunk, Observer
-from cnn2snn_ir.runtime.parallel import single_threaded_blas
+from cnn2snn_ir.runtime.parallel import renew_after_fork, single_threaded_blas
 from cnn2snn_ir.runtime.step import Call, Step, shared_step
-from cnn2snn_ir.runtime.storage import NO_BORDER, Array, Border, Buffer, Layout, widest
+from cnn2snn_ir.runtime.storage import NO_BORDER, Array, Border, Layout, widest
 
 BackendName = Literal["auto", "numba", "numpy"]
-
-CHUNK_BYTES = 1 << 20
-"""Memory of one chunk's largest layer, input and result: about the second-level cache of one core."""
 
 MAX_CHUNK = 64
 """Samples of a chunk at most: small networks still give every thread some."""
@@ -58,17 +58,31 @@ class Engine:
         self.module = module
         self.backend = choose(backend)
         self.threads = threads or available_cores()
-        program = analyse(module)
+        program = analyse(module, self.backend)
         self.steps = [step for op in executed(module) for step in self._steps(op, program)]
-        self.layouts = layouts(module, program, self.backend)
+        self._uses_blas = any(isinstance(step, BlasStep) for step in self.steps)
+        self.layouts = program.layouts
         self._dtypes = {value: value.type.element.dtype for value in self.layouts}
-        self.chunk = chunk_size(module, self.layouts)
+        self.chunk = chunk_size(module, self.layouts, self.backend.chunk_bytes)
         self._inputs = tuple(InputCheck(op) for op in module.inputs)
         self._outputs = module.outputs
         self._memory = tuple(memory_of(module))
-        self._idle: list[Workspace] = []
+        self.given = [*(op.result for op in module.inputs), *(cell.state.result for cell in self._memory)]
+        self.last = {*self._outputs, *(cell.stored for cell in self._memory)}
+        """What every run leaves behind; other values give way to later ones, unless all are asked for."""
+        self._map_bytes = two_largest(module)
+        self._sample_bytes: int | None = None
+        self.renew()
+        renew_after_fork(self)
+
+    def renew(self) -> None:
+        """New threads, a new lock and new memory: nothing that another process or thread holds."""
+        self._idle: dict[bool, list[Workspace]] = {True: [], False: []}
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(max(1, self.threads - 1), "cnn2snn-engine")  # starts threads when there is work
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an engine stays in its process: pickle its Model instead")
 
     def _steps(self, op: Op, program: Program) -> tuple[Step, ...]:
         return self.backend.steps(op, program) or (shared_step(op),)
@@ -96,6 +110,7 @@ class Engine:
         on the way, and costs no memory.
         """
         given = checked(self._inputs, inputs)
+        batch_size = None if batch_size is None else checked_size(batch_size)
         values = [self._twins.get(value, value) for value in values]
         if not self._memory:
             return self._run(given, values, batch_size, observer)
@@ -113,7 +128,7 @@ class Engine:
         if observer is not None:
             observer.begin(total)
         results = tuple(np.empty((total, *self.layouts[v].shape), self._dtypes[v]) for v in values)
-        spans = split(total, min(batch_size or self.chunk, self.chunk), self.threads)
+        spans = split(total, min(batch_size or self._frugal(total), self.chunk), self.threads)
 
         def work() -> None:
             while spans:
@@ -123,18 +138,22 @@ class Engine:
                     return
                 self._run_chunk(given, results, values, observer, start, end)
 
-        if len(spans) <= 1 or self.threads == 1:
-            work()
-            return results
-        with self._alone():
-            others = [self._pool.submit(work) for _ in range(min(self.threads, len(spans)) - 1)]
+        with single_threaded_blas() if self._uses_blas else nullcontext():
+            others = self._helped(work, min(self.threads, len(spans)) - 1)
             try:
                 work()
             finally:
+                spans.clear()  # after an error or a signal nobody wants the rest
                 wait(others)
         for other in others:
             other.result()
         return results
+
+    def _helped(self, work: Callable[[], None], helpers: int) -> list[Future[None]]:
+        try:
+            return [self._pool.submit(work) for _ in range(helpers)]
+        except RuntimeError:  # the interpreter is ending, and starts no more threads: we are enough
+            return []
 
     def _run_chunk(
         self,
@@ -145,49 +164,65 @@ class Engine:
         start: int,
         end: int,
     ) -> None:
-        workspace = self._take()
+        complete = observer is not None or not self.last.issuperset(values)
+        workspace = self._take(end - start, complete)
         try:
             count = end - start
             for target, array in zip(workspace.inputs, given, strict=True):
                 target[:count] = array[start:end]
-            for call in workspace.calls:
-                call(count)
+            try:
+                with np.errstate(over="ignore", invalid="raise"):  # a float too large is infinite, as IEEE says
+                    for call in workspace.calls:
+                        call(count)
+            except FloatingPointError:
+                message = "a float of the model is not a number: weights or samples are too large, or none themselves"
+                raise fail("RUN-NAN", message, allowed="finite numbers") from None
             for result, value in zip(results, values, strict=True):
                 result[start:end] = workspace.buffers[value].inside[:count]
             if observer is not None:
-                observer(Chunk(start, end, workspace.buffers, self._twins))
+                observer(Chunk(start, end, workspace.buffers.values, self._twins))
         finally:
             with self._lock:
-                self._idle.append(workspace)
+                self._idle[complete].append(workspace)
 
-    def _take(self) -> Workspace:
+    def _frugal(self, total: int) -> int:
+        """Samples of a chunk, so that the chunks in flight need no more memory than the two largest maps of a batch."""
+        if self._sample_bytes is None:
+            self._sample_bytes = Workspace.allocate(self, 1, complete=False).buffers.nbytes
+        return max(1, total * self._map_bytes // (self.threads * self._sample_bytes))
+
+    def _take(self, samples: int, complete: bool) -> Workspace:
+        """Memory for so many samples: of all values, or of those alone that live at once."""
         with self._lock:
-            if self._idle:
-                return self._idle.pop()
-        return Workspace.allocate(self, self.chunk)
-
-    def _alone(self) -> AbstractContextManager[None]:
-        """While our threads run, BLAS must not start its own."""
-        uses_blas = any(isinstance(step, BlasStep) for step in self.steps)
-        return single_threaded_blas() if uses_blas else nullcontext()
+            idle = self._idle[complete]
+            while idle:
+                workspace = idle.pop()
+                if workspace.buffers.samples >= samples:
+                    return workspace  # those that were too small are not kept
+        rounded = samples if samples < 8 else min(self.chunk, -(-samples // 8) * 8)  # the next spans may be longer
+        return Workspace.allocate(self, rounded, complete)
 
 
 @dataclass(frozen=True, eq=False)
 class Workspace:
     """The memory of one chunk in flight, and the steps bound to it."""
 
-    buffers: Mapping[Value, Buffer]
+    buffers: Buffers
     inputs: tuple[Array, ...]
     calls: tuple[Call, ...]
 
     @classmethod
-    def allocate(cls, engine: Engine, samples: int) -> Workspace:
+    def allocate(cls, engine: Engine, samples: int, complete: bool) -> Workspace:
         """Memory for up to `samples` samples."""
-        buffers = {value: layout.allocate(samples) for value, layout in engine.layouts.items()}
-        given = [*engine.module.inputs, *(cell.state for cell in memory_of(engine.module))]
-        inputs = tuple(buffers[op.result].inside for op in given)
-        calls = engine.backend.link(step.bind(buffers, samples) for step in engine.steps)
-        return cls(buffers, inputs, calls)
+        kept = engine.layouts if complete else engine.last
+        numbers = shared(engine.given, executed(engine.module), engine.layouts, kept)
+        buffers = Buffers.allocate(engine.layouts, numbers, samples)
+        calls = []
+        for step in engine.steps:
+            calls.append(step.bind(buffers))
+            buffers.bound()
+        inputs = tuple(buffers[value].inside for value in engine.given)
+        return cls(buffers, inputs, engine.backend.link(calls))
 
 
 def available_cores() -> int:
@@ -238,20 +273,20 @@ def check_executable(module: builtin.Module) -> None:
     problems.raise_errors("this module cannot run")
 
 
-def analyse(module: builtin.Module) -> Program:
-    """Prove ranges and prepare layers."""
-    ranges = value_ranges(module)
+def analyse(module: builtin.Module, backend: Backend) -> Program:
+    """Prove ranges, prepare layers, and lay out values."""
+    proven = proven_ranges(module)
     layers: dict[Op, tuple[Layer, ...]] = {}
-    for op in module.body:
-        if isinstance(op, akida2.NeuralLayer):
-            parts = prepare(op, ranges[op.operands[0]])
-            if all(fills_agree(part, chain(*layers.values())) for part in parts):
-                layers[op] = parts
-    return Program(ranges, layers)
+    for op, ranges in proven.layers.items():
+        parts = prepare(op, ranges)
+        others = [part for user in op.operands[0].users for part in layers.get(user, ())]
+        if all(fills_agree(part, others) for part in parts):
+            layers[op] = parts
+    return Program(proven.values, layers, layouts(module, proven.values, layers, backend))
 
 
 def fills_agree(layer: Layer, others: Iterable[Layer]) -> bool:
-    """True if the border that `layer` needs around its input can be the one that other readers need.
+    """True if the border that `layer` needs around its input can be the one that its other readers need.
 
     Two readers with different border values share one buffer only in a module made by hand; the later of them is
     left to the reference semantics.
@@ -262,11 +297,13 @@ def fills_agree(layer: Layer, others: Iterable[Layer]) -> bool:
     return all(bool((layer.fill == o.fill).all()) for o in rivals)
 
 
-def layouts(module: builtin.Module, program: Program, backend: Backend) -> dict[Value, Layout]:
+def layouts(
+    module: builtin.Module, ranges: Mapping[Value, Range], layers: Mapping[Op, Sequence[Layer]], backend: Backend
+) -> dict[Value, Layout]:
     """Number type and border of every value."""
     borders: dict[Value, Border] = {}
     fills: dict[Value, npt.NDArray[Any]] = {}
-    for layer in chain(*program.layers.values()):
+    for layer in chain(*layers.values()):
         if layer.border != NO_BORDER:
             borders[layer.x] = widest(borders.get(layer.x, NO_BORDER), layer.border)
             fills[layer.x] = layer.fill
@@ -274,13 +311,20 @@ def layouts(module: builtin.Module, program: Program, backend: Backend) -> dict[
     for op in module.body:
         for value in op.results:
             element = value.type.element
-            dtype = element.dtype if element.is_float else backend.carrier(program.ranges[value])
+            dtype = element.dtype if element.is_float else backend.carrier(ranges[value])
             fill = fills.get(value, np.zeros((), np.int64))
             found[value] = Layout(value.type.per_sample, dtype, borders.get(value, NO_BORDER), fill)
     return found
 
 
-def chunk_size(module: builtin.Module, layouts: Mapping[Value, Layout]) -> int:
-    """How many samples go through the network together."""
+def chunk_size(module: builtin.Module, layouts: Mapping[Value, Layout], most: int) -> int:
+    """How many samples go through the network together, when a layer may have `most` bytes."""
     sizes = [sum(layouts[v].sample_bytes for v in (*op.operands, *op.results)) for op in module.body]
-    return int(np.clip(CHUNK_BYTES // max(1, *sizes), 1, MAX_CHUNK))
+    return int(np.clip(most // max(1, *sizes), 1, MAX_CHUNK))
+
+
+def two_largest(module: builtin.Module) -> int:
+    """Bytes of a sample of the two largest values, as narrow as NumPy has them."""
+    values = (value.type for op in module.body for value in op.results)
+    sizes = sorted(math.prod(v.per_sample) * v.element.dtype.itemsize for v in values)
+    return sum(sizes[-2:])

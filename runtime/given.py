@@ -12,7 +12,7 @@ import numpy as np
 from cnn2snn_ir.diagnostics import fail
 from cnn2snn_ir.dialects import builtin
 from cnn2snn_ir.ir import Value
-from cnn2snn_ir.reference.interpreter import Memory, checked_input, remembered
+from cnn2snn_ir.reference.interpreter import Memory, fitting, remembered
 from cnn2snn_ir.runtime.storage import Array
 
 Inputs = Mapping[str, Array] | Array
@@ -26,14 +26,20 @@ class InputCheck:
         self.name = op.result.name or "input"
         self.shape = op.shape
         self.dtype = op.element.dtype
-        self.fills_dtype = op.element.fills(self.dtype)
+        self.fills_dtype = op.element.fills(self.dtype) and not op.element.is_float  # a float may be NaN
 
     def __call__(self, array: Array) -> Array:
-        """The array, converted if need be; raises `CompileError` if it does not fit."""
-        array = np.asarray(array)
-        if self.fills_dtype and array.dtype == self.dtype and array.shape[1:] == self.shape:
+        """The array, floats as float32; raises `CompileError` if it does not fit."""
+        if isinstance(array, np.memmap):
+            array = array.view(np.ndarray)
+        if (
+            self.fills_dtype
+            and type(array) is np.ndarray
+            and array.dtype == self.dtype
+            and array.shape[1:] == self.shape
+        ):
             return array
-        return checked_input(self.op, array)
+        return fitting(self.op, array)
 
 
 def checked(checks: Sequence[InputCheck], inputs: Inputs) -> list[Array]:
@@ -51,6 +57,13 @@ def checked(checks: Sequence[InputCheck], inputs: Inputs) -> list[Array]:
         sizes = ", ".join(str(len(array)) for array in arrays)
         raise fail("RUN-INPUT-BATCH", "the inputs have different numbers of samples", found=sizes)
     return arrays
+
+
+def checked_size(size: object) -> int:
+    """A number of samples; raises `CompileError` for anything but an integer from 1."""
+    if isinstance(size, int | np.integer) and size >= 1:
+        return int(size)
+    raise fail("RUN-BATCH", "this is no number of samples", found=repr(size), allowed="integers from 1")
 
 
 class Cell:

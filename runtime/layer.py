@@ -14,8 +14,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from cnn2snn_ir.analysis.interval import Range
-from cnn2snn_ir.analysis.layer_ranges import LayerRanges, border, conv_positions, layer_ranges
+from cnn2snn_ir.analysis.layer_ranges import LayerRanges, border, conv_positions
 from cnn2snn_ir.dialects import akida2
 from cnn2snn_ir.dialects.geometry import borders
 from cnn2snn_ir.dialects.hardware import Pool
@@ -109,12 +108,11 @@ class Layer:
         return np.ascontiguousarray(y.pixels().reshape(y.shape[:2])[self.part].reshape(-1))
 
 
-def prepare(op: akida2.NeuralLayer, x: Range) -> tuple[Layer, ...]:
+def prepare(op: akida2.NeuralLayer, ranges: LayerRanges) -> tuple[Layer, ...]:
     """The prepared layers that compute `op` together, or none if only the reference semantics are certain to be exact.
 
     That is so if `input_shift` can saturate, or if it applies to the input but not to a border of other than 0.
     """
-    ranges = layer_ranges(op, x)
     if op.input_shift is not None and not ranges.aligned.within(op.acc):
         return ()
     match op:

@@ -22,6 +22,8 @@ from cnn2snn_ir.dialects import akida2, builtin
 from cnn2snn_ir.ir import Op, Tensor, Value
 from cnn2snn_ir.ir.fields import Role
 from cnn2snn_ir.reference.interpreter import Memory
+from cnn2snn_ir.runtime.given import checked_size
+from cnn2snn_ir.runtime.parallel import renew_after_fork
 from cnn2snn_ir.runtime.storage import Array
 
 if TYPE_CHECKING:
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 
 WEIGHTS = ("in_weights", "weights", "weights_pw")
 """The variables that are weights."""
+
+EVALUATED_BYTES = 32 << 20
+"""Of samples whose predictions are in memory together, so that a memory map of any length can be evaluated."""
 
 
 class Layer:
@@ -111,7 +116,9 @@ class Layer:
 class Model:
     """A program at the `akida1` or `akida2` level, from a file or from a module.
 
-    The engine is compiled at the first run, and may be used from any number of threads.
+    The engine is compiled at the first run.  Any number of threads may use one model, and processes: it survives a
+    fork, and can be pickled and copied.  A model that remembers has one set of streams of its own, for which calls
+    wait for each other; threads that have their own streams give their own `memory`.
     """
 
     def __init__(
@@ -128,23 +135,37 @@ class Model:
             from cnn2snn_ir.backends.program import read_program
 
             self.module = read_program(Path(source))
+        if not self.module.inputs or not self.module.outputs:
+            raise fail("RUN-ENDS", "a model has an input and an output", where=self.module.sym_name)
         self._backend, self._threads = backend, threads
-        self._lock = threading.Lock()
+        self._compiled: Engine | None = None
         self._memory: Memory = {}
+        self._mapped: tuple[Any, ...] | None = None
         self.mapping: MappingPlan | None = None
         """Where the layers run, after `map`."""
         self._counter: EventCounter | None = None
+        self.renew()
+        renew_after_fork(self)
 
-    @cached_property
-    def _compiled(self) -> Engine:
-        from cnn2snn_ir.runtime.engine import Engine
+    def renew(self) -> None:
+        """New locks: nothing that another process holds."""
+        self._lock = threading.Lock()
+        self._own_streams = threading.Lock()
 
-        return Engine(self.module, self._backend, self._threads)
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As it was opened, mapped where it was, with the memory of its streams; what ran is not counted."""
+        from cnn2snn_ir.backends.program import dumps
+
+        return restored, (dumps(self.module), self._backend, self._threads, self._mapped, dict(self._memory))
 
     @property
     def engine(self) -> Engine:
         """The compiled module."""
         with self._lock:
+            if self._compiled is None:
+                from cnn2snn_ir.runtime.engine import Engine
+
+                self._compiled = Engine(self.module, self._backend, self._threads)
             return self._compiled
 
     # ---- structure -------------------------------------------------------------------------------------------
@@ -221,25 +242,32 @@ class Model:
     def _run(
         self, x: Array, values: Sequence[Value], batch_size: int | None = None, memory: Memory | None = None
     ) -> tuple[Array, ...]:
-        own = self._memory if memory is None else memory
+        if memory is None and self.module.states:
+            with self._own_streams:  # one frame after the other, whoever brings them
+                return self._run(x, values, batch_size, self._memory)
         if self.mapping is None:
-            return self.engine.run_values(self._inputs(x), values, batch_size, own)
+            return self.engine.run_values(x, values, batch_size, memory)
         from cnn2snn_ir.runtime.events import EventCounter
 
         counter = EventCounter(self.engine)
-        found = self.engine.run_values(self._inputs(x), values, batch_size, own, counter)
+        found = self.engine.run_values(x, values, batch_size, memory, counter)
         self._counter = counter
         return found
 
     def evaluate(self, x: Array, y: Array, batch_size: int | None = None) -> float:
         """Accuracy: the fraction of samples whose largest output is at the index `y`, one integer a sample."""
         labels = np.asarray(y).reshape(-1)
+        message = "evaluate needs one label for each sample"
         if len(labels) != len(x):
-            found = f"{len(x)} samples, {len(labels)} labels"
-            raise fail("RUN-LABELS", "evaluate needs one label for each sample", found=found)
-        outputs = self.predict(x, batch_size)
-        best = outputs.reshape(len(outputs), -1).argmax(axis=1) if len(outputs) else labels
-        return float(np.mean(best == labels)) if len(labels) else 0.0
+            raise fail("RUN-LABELS", message, found=f"{len(x)} samples, {len(labels)} labels")
+        if len(labels) and (labels.dtype.kind not in "biuf" or (labels != np.floor(labels)).any()):
+            raise fail("RUN-LABELS", message, found=str(labels.dtype), allowed="integers")
+        hits, rows = 0, max(1, len(labels) if self.module.states else EVALUATED_BYTES // max(1, x[:1].nbytes))
+        for start in range(0, len(labels), rows):
+            outputs = self.predict(x[start : start + rows], batch_size)
+            best = outputs.reshape(len(outputs), -1).argmax(axis=1)
+            hits += int(np.sum(best == labels[start : start + rows]))
+        return hits / len(labels) if len(labels) else 0.0
 
     def intermediates(self, x: Array, memory: Memory | None = None) -> dict[str, Array]:
         """Every layer's output by `output_name`, for comparison bit for bit; the host's tail included."""
@@ -266,7 +294,9 @@ class Model:
         from cnn2snn_ir.device import load_device
 
         self._counter = None
-        self.mapping = map_program(self.module, load_device(device), mode, hw_only=hw_only, passes=passes)
+        chosen = load_device(device)
+        self.mapping = map_program(self.module, chosen, mode, hw_only=hw_only, passes=passes)
+        self._mapped = chosen, mode, hw_only, passes
         return self.mapping
 
     @property
@@ -291,6 +321,7 @@ class Model:
         through the chip.  Without `x`, `density` is assumed instead, one for the inputs of all layers or one for each:
         a what-if, and marked as one.
         """
+        checked_size(batch)
         if density is not None:
             return self._simulation(None, batch, handoff, density)
         if x is None:
@@ -299,7 +330,7 @@ class Model:
 
         counter, memory = EventCounter(self.engine), Memory()
         for step in x if self.module.states else [x]:
-            self.engine.run_values(self._inputs(step), self.module.outputs, batch_size, memory, counter)
+            self.engine.run_values(step, self.module.outputs, batch_size, memory, counter)
         return self._simulation(counter, batch, handoff)
 
     def _simulation(
@@ -335,14 +366,22 @@ class Model:
             value = value.owner.operands[0]
         return value
 
-    def _inputs(self, x: Array) -> Array:
-        """Integers are welcome where the model begins with a quantizer."""
-        x = np.asarray(x)
-        floats = self.module.inputs[0].element.is_float
-        return x.astype(np.float32) if floats and x.dtype != np.float32 else x
-
     def __repr__(self) -> str:
         return f"<Model {self.name}: {self.input_shape} -> {self.output_shape}, {len(self.layers)} layers>"
+
+
+def restored(
+    program: bytes, backend: BackendName, threads: int | None, mapped: tuple[Any, ...] | None, memory: Memory
+) -> Model:
+    """The model of `Model.__reduce__`."""
+    from cnn2snn_ir.backends.program import loads
+
+    model = Model(loads(program), backend=backend, threads=threads)
+    model._memory.update(memory)
+    if mapped is not None:
+        device, mode, hw_only, passes = mapped
+        model.map(device, mode, hw_only=hw_only, passes=passes)
+    return model
 
 
 def packed_bytes(tensor: Tensor) -> int:

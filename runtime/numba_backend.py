@@ -11,27 +11,31 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cnn2snn_ir.analysis.interval import Range, constant_integers
 from cnn2snn_ir.dialects import akida2, qnn
 from cnn2snn_ir.ir import ElementType, Op, Value
 from cnn2snn_ir.runtime import numba_events
 from cnn2snn_ir.runtime.backend import Count, Program
-from cnn2snn_ir.runtime.commands import Commands, Fields, reading, writing
+from cnn2snn_ir.runtime.buffers import Buffers
+from cnn2snn_ir.runtime.commands import Commands, Fields, reading, runs, writing
 from cnn2snn_ir.runtime.numba_kernels import Kernel
 from cnn2snn_ir.runtime.numba_layer import fits
 from cnn2snn_ir.runtime.numba_recurrence import RecurrenceStep, provable
 from cnn2snn_ir.runtime.numba_window import PushStep, layer_step
 from cnn2snn_ir.runtime.numpy_backend import blas_steps
 from cnn2snn_ir.runtime.requantize import INT16, INT32, Formula, fold_add, inside
-from cnn2snn_ir.runtime.step import Buffers, Call, Step
-from cnn2snn_ir.runtime.storage import Buffer
+from cnn2snn_ir.runtime.step import Call, Step
+from cnn2snn_ir.runtime.storage import Array, Buffer, Layout
 
 
 class NumbaBackend:
     """Compiles its kernels on first use and caches them on disk."""
 
     name = "numba"
+    chunk_bytes = 1 << 18
+    """As fast as four times as much, measured on networks of 8 to 200 KiB a layer; fits any second-level cache."""
 
     def carrier(self, range: Range) -> np.dtype[Any]:
         """The narrowest of int16, int32 and int64: int16 feeds the kernels, the others leave the network."""
@@ -45,7 +49,7 @@ class NumbaBackend:
         if layers:
             operands = [program.ranges[v] for v in op.operands]
             kernels_do = all(fits(layer, operands) for layer in layers)
-            return tuple(layer_step(layer) for layer in layers) if kernels_do else blas_steps(layers)
+            return tuple(layer_step(layer, program.layouts) for layer in layers) if kernels_do else blas_steps(layers)
         step = plain_step(op, program)
         return () if step is None else (step,)
 
@@ -97,7 +101,7 @@ class LevelsStep:
 
     op: qnn.Threshold
 
-    def bind(self, buffers: Buffers, samples: int) -> Call:
+    def bind(self, buffers: Buffers) -> Call:
         """See `Step`."""
         x, y = buffers[self.op.x], buffers[self.op.result]
         bounded = np.clip(self.op.thresholds.int64.T, INT32.least, INT32.greatest)
@@ -113,7 +117,7 @@ class CopyStep:
     parts: tuple[Value, ...]
     result: Value
 
-    def bind(self, buffers: Buffers, samples: int) -> Call:
+    def bind(self, buffers: Buffers) -> Call:
         """See `Step`."""
         y, first, commands = buffers[self.result], 0, []
         for x in (buffers[part] for part in self.parts):
@@ -141,22 +145,24 @@ class AddStep:
     op: akida2.Add
     formula: Formula
 
-    def bind(self, buffers: Buffers, samples: int) -> Call:
+    def bind(self, buffers: Buffers) -> Call:
         """See `Step`."""
         a, b, y = (buffers[v] for v in (self.op.a, self.op.b, self.op.result))
         shifts = (constant_integers(shift) for shift in (self.op.a_shift, self.op.b_shift))
         channels = y.layout.channels
+        pixels, first = runs(y.layout.shape)
+        factors = np.array([np.broadcast_to(2**shift, (channels,)) for shift in shifts], np.int32)
         return Commands.of(
             Kernel.ADD,
             **reading(a),
-            **writing(y),
-            starts=a.layout.pixels(),
+            **writing(y, y.layout.pixels()[first], pixels),
+            starts=a.layout.pixels()[first],
             b=b.flat,
             b_size=b.layout.sample_size,
-            b_starts=b.layout.pixels(),
-            factors=np.array([np.broadcast_to(2**shift, (channels,)) for shift in shifts], np.int32),
-            constants=self.formula.constants(channels),
-            width=channels,
+            b_starts=b.layout.pixels()[first],
+            factors=np.tile(factors, pixels),
+            constants=np.tile(self.formula.constants(channels), pixels),
+            width=channels * pixels,
         )
 
 
@@ -166,18 +172,26 @@ class QuantizeStep:
 
     op: akida2.Quantizer
 
-    def bind(self, buffers: Buffers, samples: int) -> Call:
+    def bind(self, buffers: Buffers) -> Call:
         """See `Step`."""
         x, y, to = buffers[self.op.x], buffers[self.op.result], self.op.to
-        channels = y.layout.channels
+        pixels, first = runs(y.layout.shape)
+        per_channel = (self.op.scales.array, np.float64), (constant_integers(self.op.zero_points), np.int64)
+        scales, zero_points = (tiled(values, y.layout, pixels, dtype) for values, dtype in per_channel)
         return Commands.of(
             Kernel.QUANTIZE,
             **reading(x),
-            **writing(y),
-            scales=np.broadcast_to(self.op.scales.array, (channels,)).astype(np.float64),
-            zero_points=np.broadcast_to(constant_integers(self.op.zero_points), (channels,)).astype(np.int64),
+            **writing(y, y.layout.pixels()[first], pixels),
+            starts=x.layout.pixels()[first],
+            scales=scales,
+            zero_points=zero_points,
             **limits(to),
         )
+
+
+def tiled(values: Array, layout: Layout, pixels: int, dtype: npt.DTypeLike) -> Array:
+    """Constants, one for all or one a channel, for a run of pixels."""
+    return np.tile(np.broadcast_to(values, (layout.channels,)).astype(dtype), pixels)
 
 
 def limits(element: ElementType) -> dict[str, int]:
@@ -191,9 +205,14 @@ class DequantizeStep:
 
     op: akida2.Dequantizer
 
-    def bind(self, buffers: Buffers, samples: int) -> Call:
+    def bind(self, buffers: Buffers) -> Call:
         """See `Step`."""
         x, y = buffers[self.op.x], buffers[self.op.result]
-        scales = np.broadcast_to(self.op.scales.array, (y.layout.channels,)).astype(np.float32)
-        starts = x.layout.pixels()
-        return Commands.of(Kernel.DEQUANTIZE, **reading(x), **writing(y), starts=starts, scales=scales)
+        pixels, first = runs(y.layout.shape)
+        return Commands.of(
+            Kernel.DEQUANTIZE,
+            **reading(x),
+            **writing(y, y.layout.pixels()[first], pixels),
+            starts=x.layout.pixels()[first],
+            scales=tiled(self.op.scales.array, y.layout, pixels, np.float32),
+        )

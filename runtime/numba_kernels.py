@@ -45,7 +45,7 @@ _FIELDS = (
     ("y_size", "elements from one of its samples to the next"),
     ("y_wide", "1 if its elements are int32"),
     ("places", "address of int64 offsets of the pixels written"),
-    ("channels", "of a pixel written"),
+    ("channels", "of a pixel written, or elements of a run of pixels"),
     ("constants", "address of the table of `Formula.constants`, int32 [8][width]"),
     ("width", "its row length"),
     ("w", "address of the packed weights"),
@@ -173,23 +173,32 @@ def _finish(sums, constants, y):  # type: ignore[no-untyped-def]
 
 @njit(error_model="numpy")
 def _max_pool(samples, c, x, y):  # type: ignore[no-untyped-def]
-    """Maximum over windows, which are cut off at the edges; `x` [samples · rows · columns, channels]."""
+    """Maximum over windows, which are cut off at the edges: of the rows first, whole rows at once, then of columns."""
     places = carray(pointer(c.places), c.positions, np.int64)
+    length = c.columns * c.channels
+    row = np.empty(length, x.dtype)
     for n in range(samples):
-        base = n * c.rows * c.columns
-        for p in range(c.positions):
+        base = n * c.rows * length
+        for p in range(0, c.positions, c.pooled_columns):
             top = p // c.pooled_columns * c.pool_down - c.pool_top
-            left = p % c.pooled_columns * c.pool_right - c.pool_left
-            bottom, right = min(top + c.pool_height, c.rows), min(left + c.pool_width, c.columns)
-            top, left = max(top, 0), max(left, 0)
-            start = n * c.y_size + places[p]
-            best = y[start : start + c.channels]
-            corner = x[base + top * c.columns + left]
-            for k in range(len(best)):
-                best[k] = corner[k]
-            for i in range(top, bottom):
-                for j in range(left, right):
-                    pixel = x[base + i * c.columns + j]
+            bottom, top = min(top + c.pool_height, c.rows), max(top, 0)
+            highest = x[base + top * length : base + (top + 1) * length]
+            for k in range(len(row)):
+                row[k] = highest[k]
+            for i in range(top + 1, bottom):
+                other = x[base + i * length : base + (i + 1) * length]
+                for k in range(len(row)):
+                    row[k] = max(row[k], other[k])
+            for q in range(c.pooled_columns):
+                left = q * c.pool_right - c.pool_left
+                right, left = min(left + c.pool_width, c.columns), max(left, 0)
+                start = n * c.y_size + places[p + q]
+                best = y[start : start + c.channels]
+                leftmost = row[left * c.channels : (left + 1) * c.channels]
+                for k in range(len(best)):
+                    best[k] = leftmost[k]
+                for j in range(left + 1, right):
+                    pixel = row[j * c.channels : (j + 1) * c.channels]
                     for k in range(len(best)):
                         best[k] = max(best[k], pixel[k])
 
@@ -264,11 +273,12 @@ def _quantize(samples, c, y):  # type: ignore[no-untyped-def]
     x = carray(pointer(c.x), samples * c.x_size, np.float32)
     scales = carray(pointer(c.scales), c.channels, np.float64)
     zero_points = carray(pointer(c.zero_points), c.channels, np.int64)
+    starts = carray(pointer(c.starts), c.positions, np.int64)
     places = carray(pointer(c.places), c.positions, np.int64)
     lo, hi = c.lo, c.hi
     for n in range(samples):
         for p in range(c.positions):
-            i, k = n * c.x_size + p * c.channels, n * c.y_size + places[p]
+            i, k = n * c.x_size + starts[p], n * c.y_size + places[p]
             pixel, out = x[i : i + c.channels], y[k : k + c.channels]
             for m in range(len(out)):
                 scaled = np.rint(np.float64(pixel[m]) * scales[m])
@@ -282,9 +292,10 @@ def _dequantize(samples, c, x):  # type: ignore[no-untyped-def]
     y = carray(pointer(c.y), samples * c.y_size, np.float32)
     scales = carray(pointer(c.scales), c.channels, np.float32)
     starts = carray(pointer(c.starts), c.positions, np.int64)
+    places = carray(pointer(c.places), c.positions, np.int64)
     for n in range(samples):
         for p in range(c.positions):
-            i, k = n * c.x_size + starts[p], n * c.y_size + p * c.channels
+            i, k = n * c.x_size + starts[p], n * c.y_size + places[p]
             pixel, out = x[i : i + c.channels], y[k : k + c.channels]
             for m in range(len(out)):
                 out[m] = np.float32(pixel[m]) * scales[m]
@@ -325,11 +336,10 @@ def execute(samples, commands):  # type: ignore[no-untyped-def]
         elif c.kernel == 1:
             _depthwise(samples, c)
         elif c.kernel == 2:
-            shape = (samples * c.rows * c.columns, c.channels)
             if c.x_wide:
-                _max_pool(samples, c, carray(pointer(c.x), shape, np.int32), wide_y)
+                _max_pool(samples, c, wide_x, wide_y)
             else:
-                _max_pool(samples, c, carray(pointer(c.x), shape, np.int16), y)
+                _max_pool(samples, c, x, y)
         elif c.kernel == 3:
             shape = (samples * c.rows * c.columns, c.channels)
             if c.y_wide:

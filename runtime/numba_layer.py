@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from cnn2snn_ir.analysis.interval import Range
 from cnn2snn_ir.dialects import akida2
 from cnn2snn_ir.dialects.hardware import Pool
+from cnn2snn_ir.runtime.buffers import Buffers
 from cnn2snn_ir.runtime.commands import Commands, Fields, reading, writing
 from cnn2snn_ir.runtime.layer import Layer
 from cnn2snn_ir.runtime.numba_kernels import Kernel
 from cnn2snn_ir.runtime.packing import pack, pack_depthwise, whole_blocks
 from cnn2snn_ir.runtime.requantize import INT16, INT32, inside
-from cnn2snn_ir.runtime.step import Buffers
 from cnn2snn_ir.runtime.storage import Buffer, Layout, Offsets
 from cnn2snn_ir.runtime.vector_kernels import BLOCK
 
-Stage: TypeAlias = Callable[[Layer, Buffer, Buffer, Offsets], Commands]
-"""One command of a layer: from a buffer to the given places of another."""
+
+class Stage(NamedTuple):
+    """One command of a layer, but for where its operand and its result lie."""
+
+    kernel: Kernel
+    places: Offsets
+    fields: Fields
+    result: Layout | None = None
+    """Of what the next stage reads; the last one writes the layer's result."""
 
 
 def fits(layer: Layer, operands: Iterable[Range]) -> bool:
@@ -40,25 +47,43 @@ def fits(layer: Layer, operands: Iterable[Range]) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class LayerStep:
-    """One layer with weights."""
+    """One layer with weights, packed once for every chunk."""
 
-    layer: Layer
+    op: akida2.NeuralLayer
+    stages: tuple[Stage, ...]
 
-    def bind(self, buffers: Buffers, samples: int) -> Commands:
-        """See `Step`.  Every stage but the last writes to a buffer of this step's own."""
-        layer, source, y = self.layer, buffers[self.layer.x], buffers[self.layer.y]
+    @classmethod
+    def of(cls, layer: Layer, x: Layout, y: Layout) -> LayerStep:
+        """The step for operands and results of these layouts."""
+        return cls(layer.op, tuple(stages(layer, x, y)))
+
+    def bind(self, buffers: Buffers) -> Commands:
+        """See `Step`."""
+        return self.reading(buffers[self.op.operands[0]], buffers)
+
+    def reading(self, x: Buffer, buffers: Buffers) -> Commands:
+        """The commands that read the map `x`."""
         commands = []
-        *before, (last, _) = stages(layer, y.layout)
-        for stage, layout in before:
-            between = layout.allocate(samples)
-            commands.append(stage(layer, source, between, layout.pixels()))
-            source = between
-        commands.append(last(layer, source, y, layer.places(y.layout)))
+        for stage in self.stages:
+            y = buffers[self.op.result] if stage.result is None else buffers.scratch(stage.result)
+            place: Fields = {**reading(x), **writing(y, stage.places)}
+            commands.append(Commands.of(stage.kernel, **{**place, **stage.fields}))
+            x = y
         return Commands.joined(commands)
 
 
-def stages(layer: Layer, y: Layout) -> Iterator[tuple[Stage, Layout]]:
-    """The commands of a layer in order, each with the layout of its result if another one follows."""
+def stages(layer: Layer, x: Layout, y: Layout) -> Iterator[Stage]:
+    """The commands of a layer in order."""
+    *before, last = parts(layer, y)
+    for make, result in before:
+        yield make(layer, x, result, result.pixels())._replace(result=result)
+        x = result
+    make, _ = last
+    yield make(layer, x, y, layer.places(y))
+
+
+def parts(layer: Layer, y: Layout) -> Iterator[tuple[Make, Layout]]:
+    """What a layer consists of, each part with the layout of its result; the last one's is another if that is `y`."""
     table, pool = layer.epilogue.table, layer.pool
     dtype: np.dtype[Any] = y.dtype
     if table is not None:
@@ -76,28 +101,26 @@ def stages(layer: Layer, y: Layout) -> Iterator[tuple[Stage, Layout]]:
         yield average_pool, y
 
 
-def convolution(layer: Layer, x: Buffer, y: Buffer, places: Offsets) -> Commands:
+def convolution(layer: Layer, x: Layout, y: Layout, places: Offsets) -> Stage:
     """The sums of products and the first formula."""
     if layer.depthwise:
         return depthwise_convolution(layer, x, y, places)
-    pitch = layer.row_pitch(x.layout)
+    pitch = layer.row_pitch(x)
     segments, pairs, w = pack(layer, pitch)
     constants = whole_blocks(layer.epilogue.first.constants(layer.filters))
-    return Commands.of(
-        Kernel.CONVOLVE,
-        **reading(x),
-        **writing(y, places),
-        starts=layer.window_starts(x.layout),
-        segments=segments,
-        pitch=pitch,
-        pairs=pairs,
-        w=w,
-        constants=constants,
-        width=constants.shape[1],
-    )
+    fields: Fields = {
+        "starts": layer.window_starts(x),
+        "segments": segments,
+        "pitch": pitch,
+        "pairs": pairs,
+        "w": w,
+        "constants": constants,
+        "width": constants.shape[1],
+    }
+    return Stage(Kernel.CONVOLVE, places, fields)
 
 
-def depthwise_convolution(layer: Layer, x: Buffer, y: Buffer, places: Offsets) -> Commands:
+def depthwise_convolution(layer: Layer, x: Layout, y: Layout, places: Offsets) -> Stage:
     """The same for a depthwise layer.
 
     Pixels that are neighbours in a row are neighbours in memory too, before and after: as many as fill a block are
@@ -109,63 +132,62 @@ def depthwise_convolution(layer: Layer, x: Buffer, y: Buffer, places: Offsets) -
     first = np.minimum(np.arange(0, columns, group), columns - group)
     starts, places = (
         np.ascontiguousarray(offsets.reshape(rows, columns)[:, first]).reshape(-1)
-        for offsets in (layer.window_starts(x.layout), places)
+        for offsets in (layer.window_starts(x), places)
     )
-    taps, w = pack_depthwise(layer, x.layout, group)
+    taps, w = pack_depthwise(layer, x, group)
     constants = whole_blocks(np.tile(layer.epilogue.first.constants(layer.filters), group))
-    grouped: Fields = {"starts": starts, "channels": layer.filters * group}
-    return Commands.of(
-        Kernel.DEPTHWISE,
-        **reading(x),
-        **{**writing(y, places), **grouped},
-        taps=taps,
-        pairs=len(taps) // 2,
-        w=w,
-        constants=constants,
-        width=constants.shape[1],
-    )
+    fields: Fields = {
+        "starts": starts,
+        "channels": layer.filters * group,
+        "taps": taps,
+        "pairs": len(taps) // 2,
+        "w": w,
+        "constants": constants,
+        "width": constants.shape[1],
+    }
+    return Stage(Kernel.DEPTHWISE, places, fields)
 
 
-def max_pool(layer: Layer, x: Buffer, y: Buffer, places: Offsets) -> Commands:
+def max_pool(layer: Layer, x: Layout, y: Layout, places: Offsets) -> Stage:
     """Max pooling of `x`, which has no border."""
     assert isinstance(layer.op, akida2.ConvLayer)
     ((top, _), (left, _)) = layer.pool_border
     (height, width), (down, right) = layer.op.pool_size, layer.op.pool_stride
-    return Commands.of(
-        Kernel.MAX_POOL,
-        **reading(x),
-        **writing(y, places),
-        rows=layer.positions[0],
-        columns=layer.positions[1],
-        pooled_columns=y.layout.shape[1],
-        pool_height=height,
-        pool_width=width,
-        pool_down=down,
-        pool_right=right,
-        pool_top=top,
-        pool_left=left,
-    )
+    fields: Fields = {
+        "rows": layer.positions[0],
+        "columns": layer.positions[1],
+        "pooled_columns": y.shape[1],
+        "pool_height": height,
+        "pool_width": width,
+        "pool_down": down,
+        "pool_right": right,
+        "pool_top": top,
+        "pool_left": left,
+    }
+    return Stage(Kernel.MAX_POOL, places, fields)
 
 
-def average_pool(layer: Layer, x: Buffer, y: Buffer, places: Offsets) -> Commands:
+def average_pool(layer: Layer, x: Layout, y: Layout, places: Offsets) -> Stage:
     """The sum over all positions of `x`, which has no border, and the last formula."""
     assert layer.epilogue.last is not None
     rows, columns = layer.positions
     constants = layer.epilogue.last.constants(layer.filters)
-    size: Fields = {"rows": rows, "columns": columns, "constants": constants, "width": layer.filters}
-    return Commands.of(Kernel.AVERAGE_POOL, **reading(x), **writing(y, places), **size)
+    fields: Fields = {"rows": rows, "columns": columns, "constants": constants, "width": layer.filters}
+    return Stage(Kernel.AVERAGE_POOL, places, fields)
 
 
-def lookup(layer: Layer, x: Buffer, y: Buffer, places: Offsets) -> Commands:
+def lookup(layer: Layer, x: Layout, y: Layout, places: Offsets) -> Stage:
     """The results for the indices in `x`."""
     table = layer.epilogue.table
     assert table is not None
-    return Commands.of(
-        Kernel.LOOKUP,
-        **reading(x),
-        **writing(y, places),
-        starts=x.layout.pixels(),
-        table=table.results.astype(y.layout.dtype),  # an entry that does not fit is never reached
-        entries=table.results.size,
-        origins=table.origins(layer.filters),
-    )
+    fields: Fields = {
+        "starts": x.pixels(),
+        "table": table.results.astype(y.dtype),  # an entry that does not fit is never reached
+        "entries": table.results.size,
+        "origins": table.origins(layer.filters),
+    }
+    return Stage(Kernel.LOOKUP, places, fields)
+
+
+Make: TypeAlias = Callable[[Layer, Layout, Layout, Offsets], Stage]
+"""Makes a stage that reads one layout, and writes another one at the given places."""

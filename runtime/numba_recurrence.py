@@ -15,8 +15,9 @@ from cnn2snn_ir.dialects import akida2
 from cnn2snn_ir.dialects.akida2 import Activation
 from cnn2snn_ir.ir import Tensor
 from cnn2snn_ir.reference.arithmetic import EXACT_FLOAT, values
+from cnn2snn_ir.runtime.buffers import Buffers
 from cnn2snn_ir.runtime.numba_kernels import compiled
-from cnn2snn_ir.runtime.step import Buffers, Call
+from cnn2snn_ir.runtime.step import Call
 
 Ints = npt.NDArray[np.int64]
 
@@ -35,7 +36,7 @@ class RecurrenceStep:
 
     op: akida2.StatefulRecurrent
 
-    def bind(self, buffers: Buffers, samples: int) -> Call:
+    def bind(self, buffers: Buffers) -> Call:
         """See `Step`."""
         x, real, imaginary = (buffers[v].inside for v in self.op.operands)
         y, new_real, new_imaginary = (buffers[v].inside for v in self.op.results)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from cnn2snn_ir.dialects import akida2
+from cnn2snn_ir.ir import Value
+from cnn2snn_ir.runtime.buffers import Buffers
 from cnn2snn_ir.runtime.commands import Commands, reading, writing
 from cnn2snn_ir.runtime.layer import Layer
 from cnn2snn_ir.runtime.numba_kernels import Kernel
-from cnn2snn_ir.runtime.numba_layer import LayerStep
-from cnn2snn_ir.runtime.step import Buffers, Call
-from cnn2snn_ir.runtime.storage import Buffer
+from cnn2snn_ir.runtime.numba_layer import LayerStep, stages
+from cnn2snn_ir.runtime.step import Call
+from cnn2snn_ir.runtime.storage import Buffer, Layout
 from cnn2snn_ir.runtime.window import over_time, window
 
 
@@ -32,21 +35,25 @@ def shift_in(fifo: Buffer, x: Buffer, y: Buffer) -> Commands:
     return Commands.joined(commands)
 
 
-def layer_step(layer: Layer) -> LayerStep:
+def layer_step(layer: Layer, layouts: Mapping[Value, Layout]) -> LayerStep:
     """The step of a layer that the kernels compute."""
-    return WindowStep(layer) if over_time(layer) else LayerStep(layer)
+    if over_time(layer):
+        gathered = window(layer, np.dtype(np.int16))
+        return WindowStep(layer.op, tuple(stages(layer, gathered, layouts[layer.y])), gathered)
+    return LayerStep.of(layer, layouts[layer.x], layouts[layer.y])
 
 
 @dataclass(frozen=True, eq=False)
 class WindowStep(LayerStep):
     """A layer on the window that it gathers first."""
 
-    def bind(self, buffers: Buffers, samples: int) -> Commands:
+    window: Layout
+
+    def bind(self, buffers: Buffers) -> Commands:
         """See `Step`."""
-        x, fifo = (buffers[v] for v in self.layer.op.operands)
-        gathered = window(self.layer, samples, np.dtype(np.int16))
-        convolution = super().bind({**buffers, self.layer.x: gathered}, samples)
-        return Commands.joined([shift_in(fifo, x, gathered), convolution])
+        x, fifo = (buffers[v] for v in self.op.operands)
+        gathered = buffers.scratch(self.window)
+        return Commands.joined([shift_in(fifo, x, gathered), self.reading(gathered, buffers)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +62,6 @@ class PushStep:
 
     op: akida2.FifoPush
 
-    def bind(self, buffers: Buffers, samples: int) -> Call:
+    def bind(self, buffers: Buffers) -> Call:
         """See `Step`."""
         return shift_in(*(buffers[v] for v in (self.op.fifo, self.op.x, self.op.result)))

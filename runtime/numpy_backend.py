@@ -15,9 +15,10 @@ from cnn2snn_ir.dialects.hardware import Pool
 from cnn2snn_ir.ir import Op
 from cnn2snn_ir.runtime import numpy_events
 from cnn2snn_ir.runtime.backend import Count, Program
+from cnn2snn_ir.runtime.buffers import Buffers
 from cnn2snn_ir.runtime.layer import Layer
 from cnn2snn_ir.runtime.requantize import Epilogue, Formula
-from cnn2snn_ir.runtime.step import Buffers, Call, Step
+from cnn2snn_ir.runtime.step import Call, Step
 from cnn2snn_ir.runtime.storage import Array, Buffer
 from cnn2snn_ir.runtime.window import over_time, shift_in, window
 
@@ -39,6 +40,8 @@ class NumpyBackend:
     """Needs nothing but NumPy; as fast as its BLAS."""
 
     name = "numpy"
+    chunk_bytes = 1 << 20
+    """About the second-level cache of one core; with less, calling NumPy costs more than its work."""
 
     def carrier(self, range: Range) -> np.dtype[Any]:
         """Float32 where that is exact, so that products need no conversion."""
@@ -75,10 +78,14 @@ class BlasStep:
     layer: Layer
     product: np.dtype[Any]
 
-    def bind(self, buffers: Buffers, samples: int) -> Call:
+    def bind(self, buffers: Buffers) -> Call:
         """See `Step`."""
+        return self.reading(buffers[self.layer.x], buffers)
+
+    def reading(self, x: Buffer, buffers: Buffers) -> Call:
+        """The call that reads the map `x`."""
         layer, epilogue = self.layer, ArrayEpilogue(self.layer.epilogue, self.layer.filters)
-        x, y = buffers[layer.x], buffers[layer.y].inside[:, *self.layer.part]
+        y = buffers[layer.y].inside[:, *self.layer.part]
         weights = np.ascontiguousarray(layer.weights.astype(self.product))
         source = _visible(layer, x) if len(x.layout.shape) == 3 else x.inside
         sums = _depthwise if layer.depthwise else _products
@@ -96,12 +103,12 @@ class BlasStep:
 class WindowBlasStep(BlasStep):
     """A layer on the window that it gathers first."""
 
-    def bind(self, buffers: Buffers, samples: int) -> Call:
+    def bind(self, buffers: Buffers) -> Call:
         """See `Step`."""
         x, fifo = (buffers[v].inside for v in self.layer.op.operands)
-        gathered = window(self.layer, samples, self.product)
+        gathered = buffers.scratch(window(self.layer, self.product))
         frames = gathered.inside.reshape(*x.shape[:3], -1, x.shape[3])
-        convolution = super().bind({**buffers, self.layer.x: gathered}, samples)
+        convolution = self.reading(gathered, buffers)
 
         def call(count: int) -> None:
             shift_in(fifo[:count], x[:count], frames[:count])
@@ -125,7 +132,7 @@ def _products(layer: Layer, x: Array, weights: Array) -> Array:
     """Sums of products [samples, rows, columns, filters] by one matrix product of columns and weights."""
     height, width, _, filters = weights.shape
     if x.ndim != 4:
-        x = x.reshape(len(x), 1, 1, -1)
+        x = x.reshape(len(x), 1, 1, math.prod(x.shape[1:]))
     elif (height, width) == (1, 1):
         x = x[:, :: layer.stride, :: layer.stride]
     else:

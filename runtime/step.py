@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from cnn2snn_ir.dialects import akida2, qnn
-from cnn2snn_ir.ir import Op, Value
+from cnn2snn_ir.ir import Op
 from cnn2snn_ir.reference.interpreter import evaluate
-from cnn2snn_ir.runtime.storage import Buffer
+from cnn2snn_ir.runtime.buffers import Buffers
 from cnn2snn_ir.runtime.window import shift_in
 
-Buffers = Mapping[Value, Buffer]
 Call = Callable[[int], None]
 """Computes the first so many samples of the step's result from those of its operands, in bound buffers."""
 
@@ -22,8 +21,8 @@ Call = Callable[[int], None]
 class Step(Protocol):
     """One op, compiled: constants are prepared, buffers are not yet known."""
 
-    def bind(self, buffers: Buffers, samples: int) -> Call:
-        """Fix the buffers, of `samples` samples each, and allocate what the step needs for itself."""
+    def bind(self, buffers: Buffers) -> Call:
+        """Fix the buffers, and take what the step needs for itself."""
         ...
 
 
@@ -33,7 +32,7 @@ class ReferenceStep:
 
     op: Op
 
-    def bind(self, buffers: Buffers, samples: int) -> Call:
+    def bind(self, buffers: Buffers) -> Call:
         """See `Step`."""
         op, operands = self.op, [buffers[v].inside for v in self.op.operands]
         results = [buffers[v].inside for v in self.op.results]
@@ -53,7 +52,7 @@ class ConcatenateStep:
 
     op: akida2.Concatenate
 
-    def bind(self, buffers: Buffers, samples: int) -> Call:
+    def bind(self, buffers: Buffers) -> Call:
         """See `Step`."""
         ends = np.cumsum([part.type.channels for part in self.op.parts])[:-1]
         targets = np.split(buffers[self.op.result].inside, ends, axis=-1)
@@ -72,7 +71,7 @@ class DequantizeStep:
 
     op: akida2.Dequantizer
 
-    def bind(self, buffers: Buffers, samples: int) -> Call:
+    def bind(self, buffers: Buffers) -> Call:
         """See `Step`."""
         x, y, scales = buffers[self.op.x].inside, buffers[self.op.result].inside, self.op.scales.array
 
@@ -88,7 +87,7 @@ class CopyStep:
 
     op: akida2.InputData
 
-    def bind(self, buffers: Buffers, samples: int) -> Call:
+    def bind(self, buffers: Buffers) -> Call:
         """See `Step`."""
         x, y = buffers[self.op.x].inside, buffers[self.op.result].inside
 
@@ -104,7 +103,7 @@ class PushStep:
 
     op: akida2.FifoPush
 
-    def bind(self, buffers: Buffers, samples: int) -> Call:
+    def bind(self, buffers: Buffers) -> Call:
         """See `Step`."""
         fifo, x, y = (buffers[v].inside for v in (self.op.fifo, self.op.x, self.op.result))
 
@@ -120,7 +119,7 @@ class ThresholdStep:
 
     op: qnn.Threshold
 
-    def bind(self, buffers: Buffers, samples: int) -> Call:
+    def bind(self, buffers: Buffers) -> Call:
         """See `Step`."""
         x, y = buffers[self.op.x].inside, buffers[self.op.result].inside
         boundaries = self.op.thresholds.int64.T

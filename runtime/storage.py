@@ -80,10 +80,15 @@ class Layout:
 
     def allocate(self, samples: int) -> Buffer:
         """Aligned memory for `samples` samples, border filled."""
-        count = samples * self.sample_size + SLACK
-        memory = np.zeros(count * self.dtype.itemsize + ALIGNMENT, np.uint8)
-        start = -memory.ctypes.data % ALIGNMENT
-        flat = memory[start : start + count * self.dtype.itemsize].view(self.dtype)
+        return self.on(memory_for(self.bytes_for(samples)), samples)
+
+    def bytes_for(self, samples: int) -> int:
+        """Bytes of so many samples, and of what may be read past them."""
+        return (samples * self.sample_size + SLACK) * self.dtype.itemsize
+
+    def on(self, memory: Array, samples: int) -> Buffer:
+        """A buffer in aligned bytes of zeros, border filled."""
+        flat = memory[: self.bytes_for(samples)].view(self.dtype)
         padded = flat[: samples * self.sample_size].reshape(samples, *self.padded)
         if self.border != NO_BORDER:
             padded[...] = self.fill
@@ -98,3 +103,10 @@ class Buffer:
     flat: Array
     padded: Array
     inside: Array
+
+
+def memory_for(size: int) -> Array:
+    """Aligned bytes, all 0."""
+    memory = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size]

@@ -12,7 +12,7 @@ import numpy as np
 
 from cnn2snn_ir.analysis.layer_ranges import TEMPORAL
 from cnn2snn_ir.runtime.layer import Layer
-from cnn2snn_ir.runtime.storage import Array, Buffer, Layout
+from cnn2snn_ir.runtime.storage import Array, Layout
 
 
 def over_time(layer: Layer) -> bool:
@@ -20,10 +20,10 @@ def over_time(layer: Layer) -> bool:
     return isinstance(layer.op, TEMPORAL)
 
 
-def window(layer: Layer, samples: int, dtype: np.dtype[Any]) -> Buffer:
-    """Memory for the windows of `samples` samples."""
+def window(layer: Layer, dtype: np.dtype[Any]) -> Layout:
+    """The layout of the windows."""
     frames, channels = layer.weights.shape[1:3]
-    return Layout((layer.positions[0], frames, channels), dtype).allocate(samples)
+    return Layout((layer.positions[0], frames, channels), dtype)
 
 
 def shift_in(fifo: Array, x: Array, y: Array) -> None:

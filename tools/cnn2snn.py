@@ -12,7 +12,7 @@ import typer
 
 from cnn2snn_ir import __version__
 from cnn2snn_ir.diagnostics import fail
-from cnn2snn_ir.tools import console, device_commands
+from cnn2snn_ir.tools import console, device_commands, process
 from cnn2snn_ir.versions import AkidaVersion
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def convert(
         tell_stated(module)
     else:
         tell_bounded(module)
-    print(f"Model successfully converted and saved as {path}.")
+    console.say(f"Model successfully converted and saved as {path}.", path)
 
 
 def tell_stated(module: Module) -> None:
@@ -194,7 +194,7 @@ def quantize(
         quantized, remarks = quantize(model, first, weights, activations, not no_fold_bn)
         keras_models.save(quantized, path)
     console.remark(remarks)
-    print(f"Model successfully quantized and saved as {path}.")
+    console.say(f"Model successfully quantized and saved as {path}.", path)
 
 
 @app.command("quantize-float")
@@ -238,8 +238,8 @@ def quantize_float(
         tool.save(module, path)
     console.remark(context.diagnostics)
     assert context.samples is not None
-    print(tool.render(errors, len(context.samples)))
-    print(f"Model successfully quantized and saved as {path}.")
+    console.say(tool.render(errors, len(context.samples)), path)
+    console.say(f"Model successfully quantized and saved as {path}.", path)
 
 
 @app.command()
@@ -260,7 +260,7 @@ def reshape(
     refuse_overwriting(model, path)
     with console.progress(f"reshaping {model.name}"):
         keras_models.save(reshape(model, width, height), path)
-    print(f"Model input successfully reshaped and saved as {path}.")
+    console.say(f"Model input successfully reshaped and saved as {path}.", path)
 
 
 calibrate = typer.Typer(
@@ -293,7 +293,7 @@ def bias_correction(
     refuse_overwriting(model, path)
     with console.progress(f"calibrating {model.name}"):
         keras_models.save(calibrate_by_bias_correction(model, samples, batch_size), path)
-    print(f"Model successfully calibrated with Bias Correction method and saved as {path}.")
+    console.say(f"Model successfully calibrated with Bias Correction method and saved as {path}.", path)
 
 
 @calibrate.command()
@@ -318,13 +318,15 @@ def adaround(
     with console.progress(f"calibrating {model.name}"):
         calibrated = calibrate_by_adaround(model, samples, batch_size, epochs, learning_rate, include_activation)
         keras_models.save(calibrated, path)
-    print(f"Model successfully calibrated with AdaRound method and saved as {path}.")
+    console.say(f"Model successfully calibrated with AdaRound method and saved as {path}.", path)
 
 
 @app.command()
 def run(
     program: Annotated[Path, typer.Argument(help="Program file (.fbz).")],
-    inputs: Annotated[Path, typer.Option("--inputs", "-i", help="Samples: .npz with x (and labels y), or .npy.")],
+    inputs: Annotated[
+        Path, typer.Option("--inputs", "-i", help="Samples: .npz with x (and labels y), .npy, or a folder of images.")
+    ],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the predictions as .npy.")] = None,
     batch: Annotated[int | None, typer.Option("--batch", "-b", min=1, help="Samples at a time.")] = None,
 ) -> None:
@@ -333,7 +335,7 @@ def run(
 
     with console.progress(f"running {program.name}"):
         lines = run(program, inputs, output, batch)
-    print("\n".join(lines))
+    console.say("\n".join(lines), output)
 
 
 @app.command()
@@ -442,9 +444,15 @@ device_commands.declare(app)
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    if argv is None:
-        gc.disable()  # a short process that makes many objects and few cycles: collecting takes a tenth of its time
-        atexit.register(gc.freeze)  # and the last collection, which would visit every object before all are gone
+    if argv is not None:
+        return run_command(argv)
+    gc.disable()  # a short process that makes many objects and few cycles: collecting takes a tenth of its time
+    atexit.register(gc.freeze)  # and the last collection, which would visit every object before all are gone
+    return process.protected(lambda: run_command(None))
+
+
+def run_command(argv: list[str] | None) -> int:
+    """What `main` does in a process that is ready for it."""
     if Path(sys.argv[0]).name != "cnn2snn" and (sentence := console.shadowed()):
         print(sentence, file=sys.stderr)
     return console.run(app, "cnn2snn", argv)

@@ -136,6 +136,10 @@ FILES = {
     "SAMPLES-STREAMS": Meaning(
         "a model that remembers takes samples as [steps, streams, …]", "save x[:, None] if all samples are one stream"
     ),
+    "SAMPLES-IMAGES": Meaning(
+        "an image cannot be read, or has another size than the model's input", "install pillow; scale images beforehand"
+    ),
+    "SAMPLES-EMPTY": Meaning("a batch of typical inputs has none", "give some samples, or leave the option out"),
     "SAMPLES-LABELS": Meaning("samples and labels differ in number", "give one label for each sample"),
 }
 
@@ -162,6 +166,10 @@ MODELS = {
     "KERAS-ENDS": Meaning("a model has one input and one output", "split the model"),
     "KERAS-NAMES": Meaning("layers must have names of their own", "rename the layers and save again"),
     "KERAS-ORDER": Meaning("a layer reads one that does not come before it", BROKEN_MODEL),
+    "KERAS-FILTER": Meaning(
+        "a variable is compressed, so that its size cannot be told before it is unpacked",
+        "save the model again with model.save(), which does not compress",
+    ),
     "KERAS-LINK": Meaning("the file points to another file; such links are not followed", "copy the data into it"),
 }
 
@@ -300,12 +308,17 @@ COMPATIBILITY = {
 }
 
 RUNNING = {
+    "RUN-NAN": Meaning(
+        "a float that the model computes is not a number", "look for huge weights, or NaN in the samples"
+    ),
+    "RUN-ENDS": Meaning("a program has no input or no output, so there is nothing to run", "convert the model again"),
     "RUN-INPUT-SHAPE": Meaning("samples have another shape than the model's input", "see `cnn2snn summary`"),
     "RUN-INPUT-TYPE": Meaning("samples hold values that the input type does not", "scale or cast them"),
     "RUN-INPUT-BATCH": Meaning("the inputs have different numbers of samples", "give as many to each input"),
     "RUN-INPUT-MISSING": Meaning("an input was not given", "give an array for each input, by name"),
     "RUN-NO-INPUT": Meaning("the model has no input, so there is nothing to run it on", "give it an input"),
-    "RUN-LABELS": Meaning("evaluate needs one label for each sample", "give as many labels as samples"),
+    "RUN-BATCH": Meaning("a number of samples is none", "give an integer from 1"),
+    "RUN-LABELS": Meaning("evaluate needs one label for each sample", "give as many labels as samples, integers"),
     "RUN-NO-LAYER": Meaning("the program has no layer of this name", "see `cnn2snn summary`"),
     "RUN-NO-NUMBA": Meaning("the numba backend does not work here", "install numba, or use the numpy backend"),
     "RUN-STREAMS": Meaning("as many streams must go on as began", "begin anew, or give as many samples"),
@@ -343,6 +356,7 @@ TEXT = {
         "PARSE-RESULTS": "the op has another number of results",
         "PARSE-SIGNATURE": "operands and their types differ in number",
         "PARSE-CONSTANTS": "the op takes another number of constants",
+        "PARSE-DEPTH": "brackets are nested too deeply",
         "PARSE-NUMBER": "the number is too large",
         "PARSE-TENSOR": "the constant cannot be as it is written",
         "PARSE-TYPE": "there is no such type",
@@ -387,6 +401,7 @@ PASSES = {
     "PIPELINE-VALUE": Meaning("the option does not take this value", "`cnn2snn-opt --list-passes` lists them"),
     "PIPELINE-OP": Meaning("pipelines nest in ops that hold others", "write pass or qnn.block(pass)"),
     "PIPELINE-ANCHOR": Meaning("the pass does not run on this op", "nest it as its documentation says"),
+    "PIPELINE-DEPTH": Meaning("brackets are nested too deeply", "nest the pipeline less"),
     "PIPELINE-CYCLE": Meaning("a named pipeline contains itself", "break the cycle"),
     "PASS-DUPLICATE": Meaning("two distributions have a pass of one name", "uninstall one of them"),
     "PASS-LOAD": Meaning("a registered pass cannot be loaded", "repair or uninstall its distribution"),

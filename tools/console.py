@@ -13,6 +13,8 @@ from pathlib import Path
 import typer
 
 from cnn2snn_ir.diagnostics import CompileError, Diagnostics, Severity
+from cnn2snn_ir.files import is_standard_output
+from cnn2snn_ir.tools import process
 
 PATIENCE = 1.0
 """Seconds of work before a progress line appears."""
@@ -33,6 +35,11 @@ def run(app: typer.Typer, name: str, argv: list[str] | None) -> int:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except CompileError as error:
         report(error)
+        return USER_ERROR
+    except OSError as error:
+        if DEBUG in os.environ:
+            raise
+        report(process.unwritten(error))
         return USER_ERROR
     except Exception as error:  # a bug of ours; the user gets a sentence, and the traceback on request
         if DEBUG in os.environ:
@@ -83,6 +90,11 @@ def progress(what: str) -> Iterator[None]:
     finally:
         timer.cancel()
         status.stop()
+
+
+def say(sentence: str, output: Path | None) -> None:
+    """Print what was done, on standard error where `output` is standard output, so that it holds nothing else."""
+    print(sentence, file=sys.stderr if output is not None and is_standard_output(output) else sys.stdout)
 
 
 def shadowed() -> str:

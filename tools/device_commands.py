@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cnn2snn_ir.files import is_standard_output
 from cnn2snn_ir.tools import console
 
 Program = Annotated[Path, typer.Argument(help="Program (.fbz), IR (.c2s), or a model, which is converted first.")]
@@ -94,9 +97,11 @@ def simulate(
             from cnn2snn_ir.runtime.report.trace import write_trace
 
             write_trace(found, trace)
-    tool.show(found)
-    for path in (report, trace, json, csv):
-        if path is not None:
+    outputs = [path for path in (report, trace, json, csv) if path is not None]
+    printed = any(is_standard_output(path) for path in outputs)
+    with redirect_stdout(sys.stderr) if printed else nullcontext():
+        tool.show(found)
+        for path in outputs:
             print(f"wrote {path}")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnn2snn_ir.diagnostics import fail
-from cnn2snn_ir.files import read_text
+from cnn2snn_ir.files import as_text, read_text
 
 if TYPE_CHECKING:
     from cnn2snn_ir.dialects.builtin import Module
@@ -53,9 +53,15 @@ def sources(file: str, weights_file: Path | None = None, split: bool = False) ->
         if not Path(file).is_file():
             raise fail("FILE-MISSING", "there is no such file", where=file)
         return [Source(file)]
-    text = sys.stdin.read() if file == "-" else read_text(file)
+    text = read_standard_input() if file == "-" else read_text(file)
     name = "<stdin>" if file == "-" else file
     return [Source(name, part, weights_file) for part in (split_text(text) if split else [text])]
+
+
+def read_standard_input() -> str:
+    """All of it, UTF-8 whatever the locale."""
+    stream = getattr(sys.stdin, "buffer", None)
+    return sys.stdin.read() if stream is None else as_text(stream.read(), "<stdin>")  # a StringIO has no bytes
 
 
 def split_text(text: str) -> Iterator[str]:

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from cnn2snn_ir.diagnostics import CompileError
+from cnn2snn_ir.tools import process
 
 OK, USER_ERROR, INTERNAL_ERROR = 0, 1, 70
 
@@ -82,6 +83,11 @@ class Settings:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code and never raises."""
+    return run_command(argv) if argv is not None else process.protected(lambda: run_command(None))
+
+
+def run_command(argv: list[str] | None) -> int:
+    """What `main` does in a process that is ready for it."""
     try:
         settings = parse(argv)
         if isinstance(settings, int):
@@ -90,9 +96,9 @@ def main(argv: list[str] | None = None) -> int:
     except CompileError as error:
         print(error.render(), file=sys.stderr)
         return USER_ERROR
-    except BrokenPipeError:  # the reader of our output has seen enough
-        sys.stderr.close()
-        return OK
+    except OSError as error:
+        print(process.unwritten(error).render(), file=sys.stderr)
+        return USER_ERROR
     except Exception as error:
         print(f"internal error: {type(error).__name__}: {error}\n    help: please report this", file=sys.stderr)
         return INTERNAL_ERROR
@@ -126,4 +132,6 @@ def parse(argv: list[str] | None) -> Settings | int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from cnn2snn_ir.tools.opt import main as imported  # there is one class `Weights`, not another in `__main__`
+
+    sys.exit(imported())

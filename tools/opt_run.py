@@ -172,10 +172,7 @@ def write_sidecar(modules: list[Module], settings: Settings) -> None:
             found=f"{len(modules)} modules, {'no name' if path is None else path}",
             help="give -o FILE.c2s or --weights-file FILE.c2sw",
         )
-    try:
-        write_weights(path, modules[0])
-    except OSError as error:
-        raise fail("FILE-ACCESS", "cannot write the file", where=str(path), found=str(error.strerror)) from None
+    write_weights(path, modules[0])
 
 
 def advice(error: PassCrashError | PassFaultError) -> str:

@@ -17,11 +17,10 @@ def lower(mapping: Mapping) -> builtin.Module:
     module = mapping.module
     body = Graph()
     values: Values = {}
-    started = {op for sequence in mapping.sequences for op in sequence.ops}
     sequence_of = {op: sequence for sequence in mapping.sequences for op in sequence.ops}
     done: set[str] = set()
     for op in module.body:
-        if op not in started:
+        if op not in sequence_of:
             body.append(op.clone(values))
         elif (sequence := sequence_of[op]).name not in done:
             done.add(sequence.name)

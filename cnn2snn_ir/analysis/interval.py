@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ Integers = npt.NDArray[Any]
 
 def integers(array: npt.ArrayLike) -> Integers:
     """Any integer array as Python integers."""
+    if type(array) is np.ndarray and array.dtype == object:  # nearly always, and asked for every bound
+        return array
     return np.asarray(array).astype(object, copy=False)
 
 
@@ -58,6 +61,7 @@ class Range:
         return cls(integers(lo), integers(hi))
 
     @classmethod
+    @cache
     def full(cls, element: ElementType) -> Range:
         """Every value of an integer type."""
         return cls.of(element.lo, element.hi)

@@ -5,7 +5,8 @@ One transfer function an op, keyed by class: the image of the operands' ranges u
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from cnn2snn_ir.analysis import interval
 from cnn2snn_ir.analysis.interval import Range, constant_integers, integers
-from cnn2snn_ir.analysis.layer_ranges import layer_ranges
+from cnn2snn_ir.analysis.layer_ranges import LayerRanges, layer_ranges
 from cnn2snn_ir.analysis.potentials import levels, potentials
 from cnn2snn_ir.dialects import akida1, akida2, builtin, qnn
 from cnn2snn_ir.dialects.geometry import adds_border
@@ -26,21 +27,42 @@ TRANSFER: dict[type[Op], Transfer] = {}
 _F = TypeVar("_F", bound=Transfer)
 
 
-def value_ranges(module: builtin.Module) -> dict[Value, Range]:
+@dataclass(frozen=True)
+class Proven:
+    """What is proven of a module."""
+
+    values: dict[Value, Range]
     """The range of every integer value, those of nested blocks included.
 
     Float values have none; an integer result of an op without a transfer function has its type's range.
     So has a memory, whatever the module stores there: a caller may give back any contents of that type.
     """
-    ranges: dict[Value, Range] = {}
-    _propagate(module.body, ranges)
-    return ranges
+    layers: dict[akida2.NeuralLayer, LayerRanges]
+    """The stages of every Akida 2 layer with weights."""
 
 
-def _propagate(graph: Graph, ranges: dict[Value, Range]) -> None:
+def proven_ranges(module: builtin.Module) -> Proven:
+    """Propagate ranges from the inputs on."""
+    proven = Proven({}, {})
+    _propagate(module.body, proven)
+    return proven
+
+
+def value_ranges(module: builtin.Module) -> dict[Value, Range]:
+    """The range of every integer value; see `Proven.values`."""
+    return proven_ranges(module).values
+
+
+def _propagate(graph: Graph, proven: Proven) -> None:
+    ranges = proven.values
     for op in graph:
+        if isinstance(op, akida2.NeuralLayer):
+            proven.layers[op] = layer_ranges(op, ranges[op.operands[0]])
+            ranges |= {memory: Range.full(memory.type.element) for memory in op.results[1:]}
+            ranges[op.results[0]] = proven.layers[op].output
+            continue
         if isinstance(op, qnn.Block):
-            _propagate(op.body, ranges)
+            _propagate(op.body, proven)
             if isinstance(op.body.last, builtin.Return):
                 returned = zip(op.results, op.body.last.operands, strict=True)
                 ranges |= {result: ranges[value] for result, value in returned if value in ranges}
@@ -50,12 +72,33 @@ def _propagate(graph: Graph, ranges: dict[Value, Range]) -> None:
                 ranges[result] = result_range(op, result, ranges)
 
 
-def result_range(op: Op, result: Value, ranges: dict[Value, Range]) -> Range:
+class RangesOnDemand:
+    """Ranges of the values that are asked for, and of what they depend on, in a flat graph that is being rewritten.
+
+    Each is worked out once: right as long as nobody edits an op in place whose result has been asked for.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Value, Range] = {}
+
+    def __getitem__(self, value: Value) -> Range:
+        """The range of an integer value."""
+        waiting = [value]
+        while waiting:
+            top = waiting[-1]
+            unknown = [v for v in top.owner.operands if v not in self._known and not v.type.element.is_float]
+            if unknown:
+                waiting += unknown
+            else:
+                self._known[waiting.pop()] = result_range(top.owner, top, self._known)
+        return self._known[value]
+
+
+def result_range(op: Op, result: Value, ranges: Mapping[Value, Range]) -> Range:
     """The range of one integer result, given those of the operands."""
-    full = Range.full(result.type.element)
     transfer = TRANSFER.get(type(op))
     if transfer is None or result.index > 0:  # of several results, the others are memory
-        return full
+        return Range.full(result.type.element)
     return transfer(op, *(ranges[v] for v in op.operands if not v.type.element.is_float))
 
 

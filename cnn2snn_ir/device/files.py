@@ -25,6 +25,10 @@ from cnn2snn_ir.files import read_text
 HOME = "cnn2snn_ir.runtime"
 """The package that has the folder `devices`."""
 
+LONGEST = 1 << 20
+MOST_DOTS = 100
+"""A key of many parts takes the standard library's reader time with the square of their number."""
+
 DEEPEST = 8
 """Files that may build on each other; more is a circle."""
 
@@ -60,9 +64,13 @@ def _merged(name: str, depth: int, beside: Path | None = None) -> Table:
     if depth > DEEPEST:
         raise fail("DEVICE-CIRCLE", "device files extend each other in a circle", where=name)
     path = _path_of(name, beside)
+    text = read_text(path)
+    if len(text) > LONGEST or any(line.count(".") > MOST_DOTS for line in text.split("\n")):
+        allowed = f"{LONGEST} characters, and {MOST_DOTS} dots in a line"
+        raise fail("DEVICE-TOML", "the device file is too large, or a key too deep", where=str(path), allowed=allowed)
     try:
-        table = tomllib.loads(read_text(path))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        table = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError: also integers of thousands of digits
         raise fail("DEVICE-TOML", "the device file is not TOML", where=str(path), found=str(error)[:200]) from None
     base = table.pop("extends", None)
     if base is None:

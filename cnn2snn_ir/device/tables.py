@@ -28,9 +28,6 @@ class Confidence(StrEnum):
     """Not public: a choice, which a device file of one's own can change."""
 
 
-Number = int | float | bool | str | tuple[int, ...]
-
-
 class Constant(NamedTuple):
     """A value with where it comes from."""
 
@@ -49,12 +46,9 @@ class Constant(NamedTuple):
         return ", ".join(map(str, self.value)) if isinstance(self.value, tuple) else str(self.value)
 
 
-def constant(doc: str, kind: type, unit: str = "", *, default: Any = dataclasses.MISSING) -> Any:
+def constant(doc: str, kind: type, unit: str = "") -> Any:
     """A row of a table: a sentence, the Python type of its value, and its unit."""
-    metadata = {"doc": doc, "kind": kind, "unit": unit}
-    if default is dataclasses.MISSING:
-        return dataclasses.field(metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
+    return dataclasses.field(metadata={"doc": doc, "kind": kind, "unit": unit})
 
 
 @dataclass(frozen=True)

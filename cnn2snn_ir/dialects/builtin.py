@@ -98,8 +98,8 @@ def memory_faults(module: Module) -> Iterator[Diagnostic]:
         states, stores = read.get(name, []), written.get(name, [])
         if len(states) != 1 or states != stores:
             found = f"states {', '.join(map(str, states)) or 'none'}; stores {', '.join(map(str, stores)) or 'none'}"
-            message = "a memory has one builtin.state and one builtin.store of its type"
-            yield Diagnostic("IR-STATE", message, where=name, found=found)
+            message = f"the memory {name} needs one builtin.state and one builtin.store of its type"
+            yield Diagnostic("IR-STATE", message, found=found)
 
 
 def missing_return(op: Op, graph: Graph) -> Iterator[Diagnostic]:

@@ -7,6 +7,9 @@ from enum import StrEnum
 from cnn2snn_ir.ir.tensor import Tensor
 from cnn2snn_ir.ir.types import TensorType
 
+LARGEST_WINDOW = 1 << 20
+"""Positions that a window may span: what it reads beyond the border of a map is memory, too."""
+
 
 class Padding(StrEnum):
     """How a window treats borders: `same` pads, the odd row below and right; `same_upper` has it above and left.
@@ -70,6 +73,8 @@ def spatial(
     if height is None or width is None:
         raise ValueError(f"needs a static height and width, found {x}")
     sizes = zip((height, width), kernel, strides, dilation, strict=True)
+    if extent(kernel[0], dilation[0]) * extent(kernel[1], dilation[1]) > LARGEST_WINDOW:
+        raise ValueError(f"a window of {kernel} with a dilation of {dilation} is too large")
     rows, columns = (window_count(n, k, s, padding, d) for n, k, s, d in sizes)
     return rows, columns
 

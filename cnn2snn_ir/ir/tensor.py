@@ -45,7 +45,11 @@ class Tensor:
         """Wrap `array`; raises ValueError if a value does not fit `element`."""
         values = np.asarray(array)
         if element.is_float:
-            values = values.astype(element.dtype)
+            with np.errstate(over="raise"):
+                try:
+                    values = values.astype(element.dtype)
+                except FloatingPointError:
+                    raise ValueError(f"values of {name or 'tensor'} do not fit {element}") from None
         elif values.dtype.kind not in "iub" or not element.contains(values):
             raise ValueError(f"values of {name or 'tensor'} do not fit {element}")
         values = np.array(values, dtype=element.dtype, order="C")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from cnn2snn_ir.dialects import akida1
@@ -61,5 +63,5 @@ def separable_convolutional(op: akida1.SeparableConvolutional, x: Ints) -> Ints:
 
 @meaning_of(akida1.FullyConnected)
 def fully_connected(op: akida1.FullyConnected, x: Ints) -> Ints:
-    by_channel = x.transpose(0, 3, 1, 2).reshape(len(x), -1)
+    by_channel = x.transpose(0, 3, 1, 2).reshape(len(x), math.prod(x.shape[1:]))
     return activate(op, saturate(hardware.as_map(dot(by_channel, op.weights.int64[0, 0])), op.acc))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cnn2snn_ir.diagnostics import fail
+from cnn2snn_ir.diagnostics import CompileError, fail
 from cnn2snn_ir.dialects import builtin
 from cnn2snn_ir.ir import Graph, Op, Value
 from cnn2snn_ir.reference.carriers import evaluate_carried
@@ -81,13 +81,19 @@ def run_all(
     return results
 
 
-def channels_first(samples: Array, shape: tuple[int, ...]) -> bool:
-    """True if the last dimensions of samples are those of maps with their channels in front."""
-    return len(shape) == 3 and samples.shape[-3:] == (shape[2], *shape[:2])
+def channels_first(given: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """True if the last dimensions of a shape are those of maps with their channels in front."""
+    return len(shape) == 3 and given[-3:] == (shape[2], *shape[:2])
 
 
 def checked_input(op: builtin.Input, array: Array) -> Array:
     """The input in its carrier type; raises `CompileError` if shape or values do not fit."""
+    return carrier(fitting(op, array))
+
+
+def fitting(op: builtin.Input, array: Array) -> Array:
+    """The input as an array of integers, or of float32; raises `CompileError` if shape or values do not fit."""
+    array = as_array(op, array)
     if array.shape[1:] != op.shape:
         raise fail(
             "RUN-INPUT-SHAPE",
@@ -96,18 +102,46 @@ def checked_input(op: builtin.Input, array: Array) -> Array:
             found=str(tuple(array.shape)),
             allowed=f"(batch, {', '.join(map(str, op.shape))})",
             help="channels are last here: give samples.transpose(0, 2, 3, 1)"
-            if channels_first(array, op.shape)
+            if channels_first(array.shape, op.shape)
             else "",
         )
-    if not op.element.is_float and (array.dtype.kind not in "iu" or not op.element.contains(array)):
-        raise fail(
-            "RUN-INPUT-TYPE",
-            "the input has values that the model's input type does not hold",
-            where=op.result.name or "input",
-            found=f"{array.dtype}",
-            allowed=f"integers from {op.element.lo} to {op.element.hi}",
-        )
-    return array.astype("float32") if op.element.is_float else carrier(array)
+    if op.element.is_float:
+        return reals(op, array)
+    if array.dtype.kind not in "iu" or not op.element.contains(array):
+        raise wrong_type(op, str(array.dtype))
+    return array
+
+
+def as_array(op: builtin.Input, data: object) -> Array:
+    """What was given as an array; raises `CompileError` if it is none, or has elements that do not count."""
+    if isinstance(data, np.ma.MaskedArray) and np.ma.is_masked(data):
+        raise wrong_type(op, "a masked array, some of whose elements are masked")
+    try:
+        return np.asarray(data)
+    except ValueError:  # numpy wants all rows to be alike
+        raise wrong_type(op, "sequences of different lengths") from None
+
+
+def reals(op: builtin.Input, array: Array) -> Array:
+    """Real numbers as float32, infinite where they are too large; raises `CompileError` for other things and NaN."""
+    if array.dtype.kind not in "biuf":
+        raise wrong_type(op, str(array.dtype))
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32, copy=False)
+    if array.size and np.isnan(array.min()):  # NaN if any is, and quicker than to ask each
+        raise wrong_type(op, "NaN")
+    return array
+
+
+def wrong_type(op: builtin.Input, found: str) -> CompileError:
+    """The error for values that are not the input's."""
+    return fail(
+        "RUN-INPUT-TYPE",
+        "the input has values that the model's input type does not hold",
+        where=op.result.name or "input",
+        found=found,
+        allowed="real numbers" if op.element.is_float else f"integers from {op.element.lo} to {op.element.hi}",
+    )
 
 
 @dataclass

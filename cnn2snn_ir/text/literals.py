@@ -92,7 +92,7 @@ class Literals(Transformer[Token, Any]):
             self.fault("PARSE-TENSOR", f"a tensor of {math.prod(shape)} elements is too large", header)
             return scalar
         try:
-            dtype = element.dtype if element.is_float else None
+            dtype = np.float64 if element.is_float else None
             array = np.array(contents, dtype) if isinstance(contents, list) else np.full(shape, contents, dtype)
             if array.size == 0:
                 array = array.astype(element.dtype)

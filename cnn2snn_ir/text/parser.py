@@ -6,7 +6,6 @@ can; whether the ops make sense is the verifier's business, so that broken IR ca
 
 from __future__ import annotations
 
-import difflib
 import re
 import threading
 from collections.abc import Iterable
@@ -26,7 +25,9 @@ from cnn2snn_ir.ir.tensor import Tensor
 from cnn2snn_ir.ir.types import F32, TensorType
 from cnn2snn_ir.ir.values import Value
 from cnn2snn_ir.text.literals import Literals, Word, plain, unquote
+from cnn2snn_ir.text.nesting import check_nesting
 from cnn2snn_ir.text.printer import FORMAT_VERSION
+from cnn2snn_ir.text.spelling import did_you_mean
 from cnn2snn_ir.text.syntax_errors import syntax_error
 from cnn2snn_ir.text.weights import Weights, decode_blob
 
@@ -42,6 +43,7 @@ def parse_module(text: str, file: str = "<text>", weights: Weights | None = None
     if version and int(version[1]) > FORMAT_VERSION:
         message = f"the text has format {version[1]}; this tool reads up to {FORMAT_VERSION}"
         raise CompileError(Diagnostic("PARSE-VERSION", message, where=file))
+    check_nesting(text, file, "PARSE-DEPTH")
     builder, lark = _parser().builder, _parser().lark
     builder.begin(text, file, weights or {})
     try:
@@ -179,9 +181,8 @@ class _Builder(Literals):
         """The op class, or a diagnostic with the nearest name."""
         op_class = lookup(name)
         if op_class is None:
-            near = difflib.get_close_matches(name, list(all_ops()), 1)
             dialect = name.partition(".")[0]
-            hint = f"did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(name, all_ops(), len(self.found))
             if dialect not in DIALECTS:
                 hint = hint or f"known dialects: {', '.join(DIALECTS)}"
             self.fault("PARSE-UNKNOWN-OP", f"no op is called {name}", token, hint)
@@ -226,8 +227,8 @@ class _Builder(Literals):
         values: dict[str, AttrValue] = {**dict(zip(positional, tensors, strict=False)), **given}
         unknown = [name for name in values if name not in {f.name for f in fields}]
         for name in unknown:
-            near = difflib.get_close_matches(name, [f.name for f in fields], 1)
-            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(f.name for f in fields) or 'none'}"
+            names = [f.name for f in fields]
+            hint = did_you_mean(name, names, len(self.found)) or f"it has {', '.join(names) or 'none'}"
             self.fault("PARSE-UNKNOWN-ATTRIBUTE", f"{op_class.op_name} has no attribute {name}", token, hint)
         complete: dict[str, AttrValue] = {}
         for field in fields:
@@ -260,8 +261,7 @@ class _Builder(Literals):
         """The value called so; an undefined one is reported and stood in for."""
         value = self.environment.get(str(token))
         if value is None:
-            near = difflib.get_close_matches(str(token), list(self.environment), 1)
-            hint = f"did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(str(token), self.environment, len(self.found))
             self.fault("PARSE-UNDEFINED", f"{token} is not defined above", token, hint)
             value = self.environment[str(token)] = Value(TensorType((), F32), _NOWHERE, 0)
         return value

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cnn2snn_ir.array_files import array_of, read_arrays
 from cnn2snn_ir.diagnostics import fail
+from cnn2snn_ir.files import atomic_write
 from cnn2snn_ir.ir.fields import AttrValue
 from cnn2snn_ir.ir.op import Op
 from cnn2snn_ir.ir.tensor import Tensor
@@ -55,27 +57,32 @@ def blobs(op: Op) -> Iterator[tuple[str, str]]:
 
 def decode_blob(text: str) -> npt.NDArray[Any]:
     """The array of a trailer entry; raises ValueError if it is none."""
-    buffer = io.BytesIO(base64.b64decode(text, validate=True))
-    return np.lib.format.read_array(buffer, allow_pickle=False)
+    return array_of(base64.b64decode(text, validate=True))
 
 
 def write_weights(path: str | Path, op: Op) -> None:
-    """Write the sidecar of a module."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    """Write the sidecar of a module, whole or not at all."""
+    atomic_write(path, packed_weights(op))
+
+
+def packed_weights(op: Op) -> bytes:
+    """The bytes of the sidecar of a module."""
+    sidecar = io.BytesIO()
+    with zipfile.ZipFile(sidecar, "w", zipfile.ZIP_DEFLATED) as archive:
         for digest, tensor in tensors(op).items():
             if not tensor.is_opaque:
                 buffer = io.BytesIO()
                 np.lib.format.write_array(buffer, tensor.array, allow_pickle=False)
                 archive.writestr(zipfile.ZipInfo(f"{digest}.npy", _EPOCH), buffer.getvalue())
+    return sidecar.getvalue()
 
 
 def read_weights(path: str | Path) -> dict[str, npt.NDArray[Any]]:
     """The arrays of a sidecar by hash."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return dict(archive)
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise fail("IR-WEIGHTS-FILE", "cannot read the weights", where=str(path), found=str(error)) from error
+        return read_arrays(path)
+    except (OSError, ValueError) as error:
+        raise fail("IR-WEIGHTS-FILE", "cannot read the weights", where=str(path), found=str(error)) from None
 
 
 def weights_beside(path: Path) -> Path | None:

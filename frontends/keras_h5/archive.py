@@ -28,12 +28,15 @@ from cnn2snn_ir.frontends.keras_h5.configuration import (
     layers_of,
     short_name,
 )
+from cnn2snn_ir.frontends.keras_h5.heaps import heap_fault
 
 __all__ = ["Archive", "LayerRecord", "class_of", "read_archive"]
 
 FORMATS = "a QuantizeML model saved by Keras as .h5 or .keras"
-MAX_WEIGHT_BYTES = 1 << 30
-"""No variable of an Akida network comes near 1 GiB; a larger one is refused before it is read."""
+
+
+LARGEST = np.finfo(np.float32).max
+"""Variables become 32-bit floats."""
 
 
 class Archive(NamedTuple):
@@ -57,7 +60,7 @@ def read_archive(path: Path) -> Archive:
         if data.startswith(b"PK"):
             config, weights, version = read_zip(path, data)
         else:
-            config, weights, version = read_hdf5(path)
+            config, weights, version = read_hdf5(path, data)
         name = dict(config["config"]).get("name", path.stem) if isinstance(config["config"], dict) else path.stem
         return Archive(path, digest, str(name), *layers_of(config, weights), version)
     except CompileError:
@@ -107,8 +110,9 @@ def damaged(path: Path, reason: str) -> CompileError:
 # ---- .h5 ------------------------------------------------------------------------------------------------------
 
 
-def read_hdf5(path: Path) -> tuple[dict[str, Any], dict[str, Weights], str]:
+def read_hdf5(path: Path, data: bytes) -> tuple[dict[str, Any], dict[str, Weights], str]:
     """Configuration, weights and Keras version of a legacy HDF5 file."""
+    check_heaps(data, path)
     try:
         file = h5py.File(path, "r")
     except OSError as error:
@@ -124,15 +128,22 @@ def read_hdf5(path: Path) -> tuple[dict[str, Any], dict[str, Weights], str]:
         config = json.loads(text(file.attrs["model_config"]))
         version = text(file.attrs.get("keras_version", ""))
         group = member(file.id, "model_weights", path)
+        variables = Variables(path, len(data))
         weights = {
             name: {
-                short_name(name, variable): read_dataset(member(layer, variable, path), path)
+                short_name(name, variable): variables.read(member(layer, variable, path))
                 for variable in names(h5py.Group(layer).attrs, "weight_names")
             }
             for name in names(h5py.Group(group).attrs, "layer_names")
             for layer in [member(group, name, path)]
         }
     return config, weights, version
+
+
+def check_heaps(data: bytes, path: Path) -> None:
+    """Raise `CompileError` for a heap that would keep HDF5 busy for ever."""
+    if fault := heap_fault(data):
+        raise damaged(path, fault)
 
 
 def text(value: Any) -> str:
@@ -170,23 +181,35 @@ def member(group: Any, name: str, path: Path) -> Any:
     return found
 
 
-def read_dataset(dataset: Any, path: Path) -> npt.NDArray[np.float32]:
-    """A variable as float32, if it is an ordinary array inside the file."""
-    ordinary = isinstance(dataset, h5py.h5d.DatasetID)
-    where = f"{path}: {h5py.h5i.get_name(dataset).decode(errors='replace')}"
-    plan = dataset.get_create_plist() if ordinary else None
-    if plan is None or plan.get_external_count() or plan.get_layout() == h5py.h5d.VIRTUAL:
-        raise fail("KERAS-LINK", "a variable is not stored in the file", where=where)
-    size = math.prod(dataset.shape) * dataset.dtype.itemsize
-    if dataset.dtype.kind not in "fiu" or size > MAX_WEIGHT_BYTES:
-        found = f"{dataset.dtype} {dataset.shape}"
-        raise fail("KERAS-VARIABLE", "this cannot be a variable", where=where, found=found)
-    stored = np.empty(dataset.shape, dataset.dtype)
-    dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, stored)
-    values = np.asarray(stored, np.float32)
-    if not np.isfinite(values).all():
-        raise fail("KERAS-NAN", "a variable has values that are not finite", where=where)
-    return values
+class Variables:
+    """Reads the variables of a file, which together have no more bytes than the file."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self.path, self.left = path, size
+
+    def read(self, dataset: Any) -> npt.NDArray[np.float32]:
+        """A variable as float32, if it is an ordinary array, all of it stored in the file as it is."""
+        ordinary = isinstance(dataset, h5py.h5d.DatasetID)
+        where = f"{self.path}: {h5py.h5i.get_name(dataset).decode(errors='replace')}"
+        plan = dataset.get_create_plist() if ordinary else None
+        if plan is None or plan.get_external_count() or plan.get_layout() == h5py.h5d.VIRTUAL:
+            raise fail("KERAS-LINK", "a variable is not stored in the file", where=where)
+        dtype, shape = dataset.dtype, dataset.shape
+        if dtype.kind not in "fiu" or shape is None:
+            raise fail("KERAS-VARIABLE", "this cannot be a variable", where=where, found=f"{dtype} {shape}")
+        if plan.get_nfilters():
+            advice = "save the model again with model.save(), which does not compress"
+            raise fail("KERAS-FILTER", "a variable is compressed or filtered", where=where, help=advice)
+        size = math.prod(shape) * dtype.itemsize
+        self.left -= size
+        if size > dataset.get_storage_size() or self.left < 0:
+            found = f"{dtype} {shape}: {size} bytes, of which {dataset.get_storage_size()} are stored"
+            raise fail("KERAS-VARIABLE", "a variable is larger than what the file holds", where=where, found=found)
+        stored = np.empty(shape, dtype)
+        dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, stored)
+        if not np.isfinite(stored).all() or (dtype.kind == "f" and np.any(abs(stored) > LARGEST)):
+            raise fail("KERAS-NAN", "a variable has values that are not finite", where=where)
+        return np.asarray(stored, np.float32)
 
 
 # ---- .keras ---------------------------------------------------------------------------------------------------
@@ -214,21 +237,20 @@ OUTPUT_QUANTIZER = ("range_max", "rescaling_rate")
 
 def read_zip(path: Path, data: bytes) -> tuple[dict[str, Any], dict[str, Weights], str]:
     """Configuration, weights and Keras version of a `.keras` archive."""
-    import zipfile  # most models are .h5 files
+    from cnn2snn_ir.zip_files import DamagedFileError, opened_zip  # most models are .h5 files
 
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            for entry in archive.infolist():
-                if entry.file_size > MAX_WEIGHT_BYTES:
-                    raise damaged(path, f"{entry.filename} declares {entry.file_size} bytes")
+        with opened_zip(io.BytesIO(data), len(data)) as archive:
             config = json.loads(archive.read("config.json"))
             told = json.loads(archive.read("metadata.json")) if "metadata.json" in archive.namelist() else {}
             stored = archive.read("model.weights.h5")
-    except (zipfile.BadZipFile, KeyError, EOFError) as error:
+    except (DamagedFileError, KeyError) as error:
         raise damaged(path, str(error)) from None
+    check_heaps(stored, path)
     with h5py.File(io.BytesIO(stored), "r") as file:
+        variables = Variables(path, len(stored))
         weights = {
-            name: dict(archive_variables(file.id, place, record, path))
+            name: dict(archive_variables(file.id, place, record, variables))
             for name, place, record in archive_places(config["config"]["layers"])
         }
     return config, weights, str(told.get("keras_version", ""))
@@ -247,29 +269,30 @@ def archive_places(records: list[dict[str, Any]]) -> Iterator[tuple[str, str, di
 
 
 def archive_variables(
-    file: Any, place: str, record: dict[str, Any], path: Path
+    file: Any, place: str, record: dict[str, Any], variables: Variables
 ) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
     """The variables of one layer, named as in a `.h5` file; of a model, those of its layers by their names."""
     if not holds(file, place):
         return
     if is_model(record):
         for name, inner, layer in archive_places(record["config"]["layers"]):
-            for variable, values in archive_variables(file, f"{place}/{inner}", layer, path):
+            for variable, values in archive_variables(file, f"{place}/{inner}", layer, variables):
                 yield f"{name}/{variable}", values
         return
-    group = member(file, place, path)
+    group = member(file, place, variables.path)
     order = VARIABLES.get(class_of(record).removeprefix("Quantized"), ())
     there = tuple(name for name in order if record["config"].get(ABSENT.get(name, ""), True))
-    yield from indexed(group, there, "", path)
+    yield from indexed(group, there, "", variables)
     if holds(group, "out_quantizer"):
-        yield from indexed(member(group, "out_quantizer", path), OUTPUT_QUANTIZER, "output_quantizer/", path)
+        inner = member(group, "out_quantizer", variables.path)
+        yield from indexed(inner, OUTPUT_QUANTIZER, "output_quantizer/", variables)
 
 
 def indexed(
-    group: Any, order: tuple[str, ...], prefix: str, path: Path
+    group: Any, order: tuple[str, ...], prefix: str, variables: Variables
 ) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
     """The variables `vars/0`, `vars/1`, … under the names that their order gives them."""
     if holds(group, "vars"):
         for index, name in enumerate(order):
             if holds(group, f"vars/{index}"):
-                yield prefix + name, read_dataset(member(group, f"vars/{index}", path), path)
+                yield prefix + name, variables.read(member(group, f"vars/{index}", variables.path))

@@ -22,6 +22,10 @@ NORMALIZATION_EPSILON = 1e-7
 """What a Normalization layer's deviation is at least: the epsilon of Keras's backend."""
 
 
+MAX_DENSE = 1 << 28
+"""Weights of a kernel with the zeros between its groups written out."""
+
+
 def kernel(imp: Importer, record: LayerRecord, values: Floats) -> Tensor:
     """A kernel as a constant."""
     return imp.constant(values, F32, "kernel")
@@ -36,7 +40,11 @@ def depthwise_kernel(imp: Importer, record: LayerRecord) -> Tensor:
 def grouped(values: Floats, channels: int) -> Floats:
     """A kernel of groups [height, width, channels / groups, filters] as one of all channels, zeros between groups."""
     height, width, depth, filters = values.shape
-    groups = channels // depth
+    groups = channels // max(depth, 1)
+    if groups * depth != channels or filters % groups or height * width * channels * filters > MAX_DENSE:
+        raise refuse(
+            "its kernel does not fit its input", f"{values.shape} for {channels} channels", f"{MAX_DENSE} weights"
+        )
     dense = np.zeros((height, width, channels, filters), values.dtype)
     for group in range(groups):
         outputs = slice(group * (filters // groups), (group + 1) * (filters // groups))

@@ -5,6 +5,7 @@ Models of QuantizeML become `qnn` modules, by the tables below; legacy models `n
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 
 from cnn2snn_ir.diagnostics import CompileError, Diagnostic, Diagnostics, fail
 from cnn2snn_ir.dialects import builtin, qnn
+from cnn2snn_ir.files import name_as_text
 from cnn2snn_ir.frontends.keras_h5.archive import Archive, LayerRecord, read_archive
 from cnn2snn_ir.frontends.keras_h5.tracked import Tracked, constant, frac_bits_tensor
 from cnn2snn_ir.ir import F32, ElementType, Graph, Layer, Op, Tensor, Value, si, ui
@@ -194,9 +196,10 @@ class Importer:
     def check_ends(self) -> None:
         """Layers have names of their own; one is the input, one the output."""
         names = [record.name for record in self.archive.layers]
+        counts = Counter(names)
         for name in (*self.archive.inputs, *self.archive.outputs, *names):
-            if names.count(name) != 1:
-                found = f"{names.count(name)} layers called {name}"
+            if counts[name] != 1:
+                found = f"{counts[name]} layers called {name}"
                 raise fail("KERAS-NAMES", "layer names do not agree", where=str(self.archive.path), found=found)
         for what, ends in (("input", self.archive.inputs), ("output", self.archive.outputs)):
             if len(ends) != 1:
@@ -285,14 +288,18 @@ class Importer:
         return builtin.Module(
             self.archive.name,
             self.graph,
-            annotations={"source": self.archive.path.name, "source_sha256": self.archive.sha256},
+            annotations={"source": name_as_text(self.archive.path), "source_sha256": self.archive.sha256},
         )
+
+
+LARGEST_SIDE = 1 << 24
+"""More than any dimension of a sample."""
 
 
 def fixed_shape(record: LayerRecord) -> tuple[int, ...]:
     """The shape of one sample of an input layer."""
     shape = record.config.get("batch_input_shape") or record.config["batch_shape"]
-    if any(not isinstance(d, int) or d < 1 for d in shape[1:]):
+    if any(not isinstance(d, int) or not 1 <= d < LARGEST_SIDE for d in shape[1:]):
         raise UnsupportedLayerError(
             "the input's shape is not fixed", found=str(shape), help="give the model an input_shape"
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
+from cnn2snn_ir.analysis.ranges import RangesOnDemand
 from cnn2snn_ir.diagnostics import Diagnostic, Severity
 from cnn2snn_ir.dialects.levels import Level
 from cnn2snn_ir.ir import Layer, Op, Value
@@ -33,6 +34,7 @@ class Legalizer(Rewriter):
     """A rewriter that remembers what was done, as a sentence without its subject."""
 
     done: list[tuple[str, str]] = field(default_factory=list)
+    ranges: RangesOnDemand = field(default_factory=RangesOnDemand)
 
     def tell(self, op: Op, what: str) -> None:
         """Record what is about to be done to the layer of `op`; `{}` in `what` is that layer's name."""

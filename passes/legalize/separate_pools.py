@@ -35,8 +35,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cnn2snn_ir.analysis.interval import Integers, Range
-from cnn2snn_ir.analysis.ranges import value_ranges
-from cnn2snn_ir.dialects import builtin, qnn
+from cnn2snn_ir.dialects import qnn
 from cnn2snn_ir.dialects.geometry import Padding
 from cnn2snn_ir.ir import Tensor, Value, si, ui
 from cnn2snn_ir.ir.rewrite import Rule
@@ -77,7 +76,7 @@ def host(op: qnn.MaxPool, rewriter: Legalizer) -> bool:
         return False
     if reason := impassable(op.x):
         return rewriter.why_not(op, reason)
-    known = proven(op.x)
+    known = rewriter.ranges[op.x]
     low, count = (0, 1) if known.least >= 0 else (known.least, pieces(known))
     if count * op.x.type.channels > MOST_CHANNELS:
         return rewriter.why_not(op, f"{count} pieces of every channel are more than a layer has")
@@ -91,12 +90,6 @@ def host(op: qnn.MaxPool, rewriter: Legalizer) -> bool:
     parts = rewriter.insert_before(op, qnn.Shift(pool_of(split(op, low, count, rewriter), op, rewriter), ZERO, si(8)))
     rewriter.replace(op, qnn.Shift(join(parts.results[0], op, low, count, rewriter), ZERO, op.x.type.element))
     return True
-
-
-def proven(x: Value) -> Range:
-    """Where the values of `x` lie."""
-    module = x.owner.graph.owner if x.owner.graph is not None else None
-    return value_ranges(module)[x] if isinstance(module, builtin.Module) else Range.full(x.type.element)
 
 
 def pieces(known: Range) -> int:

@@ -107,11 +107,10 @@ def paddings(conv: Convolution) -> Iterable[Padding]:
 def enlargements(conv: Convolution, stride: int) -> Iterator[tuple[Tensor, Padding]]:
     """Square kernels of the chip that compute what `conv` does, smallest first, each with its padding."""
     for size in SIZES[kind(conv)]:
-        if size >= max(kernel(conv)):
-            for padding in paddings(conv):
-                weights = embed(conv, size, stride, padding)
-                if weights is not None:
-                    yield weights, padding
+        for padding in paddings(conv):
+            weights = embed(conv, size, stride, padding)
+            if weights is not None:
+                yield weights, padding
 
 
 def enlarge(conv: Convolution, stride: int, rewriter: Legalizer) -> bool:

@@ -21,7 +21,7 @@ import numpy as np
 
 from cnn2snn_ir.backends.mapping import PlacedLayer
 from cnn2snn_ir.backends.mapping.work import Kind, Work
-from cnn2snn_ir.device import Constant, Device
+from cnn2snn_ir.device import Device
 from cnn2snn_ir.diagnostics import fail
 from cnn2snn_ir.dialects.npu import Unit
 from cnn2snn_ir.runtime.storage import Array
@@ -67,7 +67,7 @@ class Law:
         if unit is Unit.HRC:
             fixed = input_engine_clocks(work, device)
         elif unit is Unit.DMA:
-            fixed = event_constant(work, device)[1].number * work.sites
+            fixed = event_clocks(work, device) * work.sites
         first, last = np.array([part.reach for part in layer.parts]).T
         on_mesh = unit not in (Unit.HRC, Unit.DMA)
         hops_of = np.array([[hops(part.np, device) if on_mesh else 0] for part in layer.parts])
@@ -112,10 +112,10 @@ def layer_cost(layer: PlacedLayer, rows: Array, device: Device) -> LayerCost:
     """The cost of a layer; `rows` is its input's activity [frames, rows]."""
     law = Law.of(layer, device)
     events = events_by_part(law, rows)
-    event_clocks = events * law.event + law.fixed
-    busy = event_clocks + (law.scan + law.memory)
+    working = events * law.event + law.fixed
+    busy = working + (law.scan + law.memory)
     noc_clocks = np.maximum(0.0, np.maximum(events * law.link, law.image) - busy) + law.way
-    return LayerCost(law, events, event_clocks, noc_clocks, busy + noc_clocks)
+    return LayerCost(law, events, working, noc_clocks, busy + noc_clocks)
 
 
 def events_by_part(law: Law, rows: Array) -> Array:
@@ -139,7 +139,7 @@ def event_path(layer: PlacedLayer, device: Device) -> tuple[Array, Array, Array]
     if work.kind is Kind.DEPTHWISE:  # each event is for one filter, that of its channel
         share, filters = count / work.filters, np.ones_like(count)
     sites = reach * work.columns * work.channels * share
-    cost = event_constant(work, device)[1].number
+    cost = event_clocks(work, device)
     return share, filters * cost, sites * filters * device.timing.scan.number
 
 
@@ -163,15 +163,15 @@ def external_clocks(work: Work, device: Device) -> float:
     return work.filters * (device.timing.external_neuron.number + weight * work.channels)
 
 
-def event_constant(work: Work, device: Device) -> tuple[str, Constant]:
-    """The clocks of one event for one filter, and their name; of the nearest kernel and width that are known.
+def event_clocks(work: Work, device: Device) -> float:
+    """The clocks of one event for one filter, with the nearest kernel and width that are known.
 
     A kernel or width that the table does not have costs as much as the next larger one; beyond the largest kernel,
     the largest in proportion to its elements.
     """
     table = device.timing.event_clocks
     if work.kind is Kind.MERGE:
-        return "merge", table["merge"]
+        return table["merge"].number
     kind = "conv" if work.kind is Kind.DENSE else str(work.kind)
     known = sorted(found for name in table if (found := kernel_and_bits(kind, name)))
     if not known:
@@ -181,9 +181,8 @@ def event_constant(work: Work, device: Device) -> tuple[str, Constant]:
     nearest = next((k for k, _ in known if k >= size), known[-1][0])
     widths = [bits for k, bits in known if k == nearest]
     bits = next((b for b in widths if b >= work.weight_bits), widths[-1])
-    name = f"{kind} {nearest}x{nearest} {bits} bits"
     factor = (size / nearest) ** 2 if size > nearest else 1.0
-    return name, table[name]._replace(value=table[name].number * factor)
+    return table[f"{kind} {nearest}x{nearest} {bits} bits"].number * factor
 
 
 @cache

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cnn2snn_ir.analysis.interval import Range
 from cnn2snn_ir.analysis.occurrence import Occurrence
+from cnn2snn_ir.analysis.potentials import potentials
 from cnn2snn_ir.analysis.registers import (
     MANTISSA_BITS,
     UNIT,
@@ -20,6 +22,8 @@ from cnn2snn_ir.analysis.registers import (
     simplest,
     synthesize,
 )
+from cnn2snn_ir.dialects import akida2, builtin
+from cnn2snn_ir.ir import Tensor, si
 from cnn2snn_ir.reference.arithmetic import fire, level_boundaries
 
 ONE = np.array([1])
@@ -201,3 +205,10 @@ def test_occurrence_is_a_measure(seen):
     assert (np.diff(weights) >= 0).all()
     assert weights[0] == weights[10]
     assert weights[-1] - weights[0] == pytest.approx(1, abs=0.01)
+
+
+def test_a_layer_of_another_chip_has_no_potentials_here():
+    x = builtin.Input((4,), si(8)).result
+    layer = akida2.Dense1D(x, Tensor.of(np.ones((4, 3), np.int64), si(8)))
+    with pytest.raises(TypeError, match="has no potentials"):
+        potentials(layer, Range.of(-8, 7))

@@ -198,8 +198,13 @@ def test_other_mistakes(program, example_programs):
         Model(module).map("AKD150")
 
 
-def test_as_a_pass():
+def test_as_a_pass(tmp_path):
     from cnn2snn_ir.tools.opt import main
 
     pipeline = "builtin.module(place-on-device{device=TwoNodesIPv2,mode=minimal})"
-    assert main(["examples/mnist_v2_i8_w8_a8.h5", "-p", f"akida2-default,{pipeline[15:-1]}", "-o", "/dev/null"]) == 0
+    assert (
+        main(
+            ["examples/mnist_v2_i8_w8_a8.h5", "-p", f"akida2-default,{pipeline[15:-1]}", "-o", str(tmp_path / "x.c2s")]
+        )
+        == 0
+    )

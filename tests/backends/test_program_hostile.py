@@ -176,6 +176,30 @@ def test_overlapping_objects_do_not_unfold():
     assert code_of(wrap(nested_lists(80, 1))) == "FBZ-DEPTH"
 
 
+def test_lists_nest_as_deeply_as_is_said():
+    """Program, op, attribute and list: the innermost list of 61 lies 64 levels deep."""
+    assert code_of(wrap(nested_lists(62, 1))) != "FBZ-DEPTH"
+    assert code_of(wrap(nested_lists(63, 1))) == "FBZ-DEPTH"
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        (b"\x89HDF\r\n", "it looks like a Keras model"),
+        (b"PK\x03\x04", "it looks like a Keras model"),
+        (b"FB..", "the vendor's .fbz files are another format"),
+        (b"\x8fother", ""),
+    ],
+)
+def test_what_another_file_may_be(start, words):
+    with pytest.raises(CompileError) as caught:
+        loads(start + bytes(80), "other.fbz")
+    (found,) = caught.value.diagnostics
+    assert found.code == "FBZ-MAGIC"
+    assert found.help.startswith(words)
+    assert bool(found.help) is bool(words)
+
+
 def test_too_many_objects(module, monkeypatch):
     monkeypatch.setattr(sys.modules["cnn2snn_ir.backends.program.unpack"], "MAX_OBJECTS", 50)
     assert code_of(dumps(module)) == "FBZ-OBJECTS"

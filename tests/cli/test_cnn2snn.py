@@ -205,43 +205,6 @@ def test_shadowing_command_is_named(tmp_path, monkeypatch, capsys):
     assert "belongs to another package" in capsys.readouterr().err
 
 
-# ---- what a command may import --------------------------------------------------------------------------------------
-
-HEAVY = ("tensorflow", "keras", "onnx", "numba", "h5py", "flatbuffers", "lark", "numpy")
-
-
-def imported(*arguments):
-    """The heavy packages that a command loads."""
-    script = (
-        f"import sys; from cnn2snn_ir.tools.cnn2snn import main; main({list(arguments)!r});"
-        f"print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)"
-    )
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    return result.stderr.strip().splitlines()[-1]
-
-
-def test_imports_of_help():
-    assert imported("--help") == "[]"
-
-
-def test_imports_of_convert(tmp_path):
-    loaded = imported("convert", "-m", str(MODEL), "-o", str(tmp_path / "x"))
-    assert loaded == "['h5py', 'flatbuffers', 'numpy']"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (("check", str(MODEL)), "['h5py', 'numpy']"),
-        (("explain",), "['numpy']"),
-        (("explain", "AK2-CONV-01"), "['numpy']"),
-        (("explain", "--layer", "stem", str(MODEL)), "['h5py', 'numpy']"),
-    ],
-)
-def test_imports_of_check_and_explain(arguments, expected):
-    assert imported(*arguments) == expected
-
-
 def test_a_bug_of_ours_is_a_sentence(model, capsys, monkeypatch):
     import cnn2snn_ir.api
 

@@ -62,7 +62,7 @@ def test_map_as_ir_can_be_read_again(programs, tmp_path, capsys):
     assert main(["map", programs["v1"], "--ir"]) == 0
     path = tmp_path / "placed.c2s"
     path.write_text(capsys.readouterr().out)
-    assert opt([str(path), "-p", "builtin.module()", "-o", "/dev/null"]) == 0
+    assert opt([str(path), "-p", "builtin.module()", "-o", str(path.with_suffix(".out.c2s"))]) == 0
 
 
 def test_simulate_writes_what_it_shows(programs, tmp_path, capsys):
@@ -83,6 +83,7 @@ def test_simulate_writes_what_it_shows(programs, tmp_path, capsys):
         assert float(row["events"]) == layer["events"]
         assert float(row["energy_uj"]) == layer["energy"]["total"]
         assert row["layer"] in shown
+        assert (int(row["nps"]) == 0) is (row["unit"] in ("HRC", "DMA"))
         assert f"{layer['clocks']['total']:,.0f}" in shown
 
 
@@ -120,6 +121,8 @@ def test_a_what_if_and_low_confidence_cannot_be_overlooked(programs, capsys):
         (["--density", "1.5"], "RUN-DENSITY"),
         (["--density", "0.5,0.5"], "one for each of 5 layers"),
         (["--density", "half"], "RUN-DENSITY"),
+        (["--density", "1,0.5,0.5,0.2,1.5"], "RUN-DENSITY"),
+        (["--density", "1,0.5,0.5,0.2,-0.1"], "RUN-DENSITY"),
     ],
 )
 def test_mistakes(programs, capsys, arguments, message):
@@ -145,6 +148,8 @@ def test_statistics_of_a_mapped_model(programs):
     assert statistics.fps == pytest.approx(400e6 / statistics.simulation.latency_clocks)
     assert statistics.energy == pytest.approx(statistics.powers["avg"] / statistics.fps)
     assert 0 < statistics.powers["dynamic"] < statistics.powers["avg"]
+    s = statistics.simulation
+    assert statistics.powers["dynamic"] * s.latency_ms == pytest.approx(1e3 * s.dynamic_mj)  # µJ, both
     assert statistics.inference_clk > statistics.program_clk > 0
     assert "frames/s" in str(statistics)
     model.map("AKD1000")

@@ -359,6 +359,7 @@ BAD = {
     "squeeze": (one("Squeeze", np.array([0])), "ONNX-SHAPE"),
     "half": (one("Cast", to=10), "ONNX-NODE"),
     "scale_0": (one("QuantizeLinear", np.float32(0), np.uint8(0)), "ONNX-QUANT"),
+    "scale_below_0": (one("QuantizeLinear", np.float32(-1), np.uint8(0)), "ONNX-QUANT"),
     "reals_dequantized": (one("DequantizeLinear", np.float32(1), np.uint8(0)), "ONNX-TYPE"),
 }
 

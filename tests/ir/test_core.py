@@ -55,6 +55,16 @@ def test_erasing_a_used_op_is_refused():
         next(op for op in module.body if isinstance(op, qnn.ReLU)).erase()
 
 
+def test_a_graph_counts_its_ops():
+    module = chain(3)
+    assert len(module.body) == len(list(module.body)) == 5
+    x, first, *_ = module.body
+    unused = module.body.insert_after(first, qnn.ReLU(x.results[0], name="unused"))
+    assert len(module.body) == len(list(module.body)) == 6
+    unused.erase()
+    assert len(module.body) == len(list(module.body)) == 5
+
+
 def test_replacing_all_uses():
     module = chain(3)
     x, first, second, *_ = module.body
@@ -197,3 +207,9 @@ def test_rules_that_undo_each_other_are_named():
 
     with pytest.raises(RuntimeError, match="do not come to rest: spin"):
         rewrite(chain(3).body, [spin])
+
+
+def test_an_unfinished_module_has_no_terminator():
+    module = builtin.Module("m", Graph([builtin.Input((4,), si(8))]))
+    with pytest.raises(ValueError, match=r"does not end in builtin\.return"):
+        _ = module.terminator

@@ -65,7 +65,7 @@ def test_data_files_are_listed():
     data = SETUPTOOLS["package-data"]
     for folder in ("cnn2snn_ir", *MAPPED):
         for path in (ROOT / folder).rglob("*"):
-            if path.suffix in (".lark", ".fbs", ".typed", ".html", ".css", ".js"):
+            if path.suffix in (".lark", ".fbs", ".typed", ".txt", ".html", ".css", ".js"):
                 home = next(above for above in path.parents if (above / "__init__.py").is_file())
                 package = ".".join((MAPPED.get(folder, folder), *home.relative_to(ROOT / folder).parts))
                 assert any(path.match(f"{home}/{pattern}") for pattern in data[package]), path

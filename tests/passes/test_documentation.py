@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cnn2snn_ir.passes.registry import PASSES
 from cnn2snn_ir.reference.arithmetic import shift_round
 from cnn2snn_ir.text import FORMAT_VERSION, parse_module, print_module
-from cnn2snn_ir.tools import docs
+from cnn2snn_ir.tools import docs, listing
 
 FOLDER = Path(__file__).parents[2] / "docs"
 
@@ -23,6 +24,12 @@ def test_the_command_writes_all_pages(tmp_path):
     assert docs.main([str(tmp_path / "new")]) == 0
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == sorted(docs.PAGES)
     assert docs.main([]) == 1
+
+
+def test_the_listing_of_passes_is_up_to_date():
+    found = {name: listing.described(name) for name in PASSES}
+    assert listing.written() == found, "run python -m cnn2snn_ir.tools.listing"
+    assert listing.list_passes() == "\n".join(found[name] for name in sorted(found))
 
 
 def test_the_text_that_the_page_on_text_shows_is_canonical():

@@ -95,6 +95,7 @@ def run(pass_name: str, case: Case) -> tuple[dict[str, str], Counter[str]]:
         "why_not": "\n".join(f"{what}: {reason}" for what, reason in context.why_not.items()),
         "diagnostics": context.diagnostics.render(),
     }
+    assert all(count >= 0 for count in context.statistics.values())
     return {name: text for name, text in sections.items() if text}, context.statistics
 
 

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import threadpoolctl
 from generators.networks import networks
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from cnn2snn_ir.passes.manager import PassManager
 from cnn2snn_ir.passes.pipeline import parse_pipeline
 from cnn2snn_ir.runtime.engine import Engine, split
 from cnn2snn_ir.runtime.numpy_backend import FLOAT32_EXACT, BlasStep
+from cnn2snn_ir.runtime.parallel import single_threaded_blas
 from cnn2snn_ir.runtime.step import ReferenceStep
 
 BACKENDS = ["numpy", "numba"]
@@ -227,3 +229,23 @@ def test_spans_cover_the_batch_evenly(total, chunk, threads):
     assert (spans[-1][1] if spans else 0) == total
     assert all(0 < end - start <= chunk for start, end in spans)
     assert len(spans) <= -(-total // (chunk * threads)) * threads
+
+
+def test_blas_has_one_thread_until_the_last_user_is_done():
+    def threads():
+        return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
+
+    before = threads()
+    with single_threaded_blas():
+        with single_threaded_blas():
+            assert threads() == {1}
+        assert threads() == {1}
+    assert threads() == before
+
+
+def test_blas_is_limited_again_by_the_next_user():
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        for _ in range(2):
+            with single_threaded_blas():
+                assert {p["num_threads"] for p in threadpoolctl.threadpool_info() if p["user_api"] == "blas"} == {1}
+            assert {p["num_threads"] for p in threadpoolctl.threadpool_info() if p["user_api"] == "blas"} == {2}

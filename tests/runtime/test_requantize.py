@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from cnn2snn_ir.analysis.interval import Range
+from cnn2snn_ir.analysis.interval import Range, integers
 from cnn2snn_ir.analysis.layer_ranges import layer_ranges
 from cnn2snn_ir.dialects import akida2, builtin
 from cnn2snn_ir.dialects.akida2 import Activation
 from cnn2snn_ir.ir import Tensor, si, ui
 from cnn2snn_ir.reference.akida2 import activate, output, with_bias
-from cnn2snn_ir.runtime.requantize import fold
+from cnn2snn_ir.runtime.requantize import Rescale, fold
 
 BYTES = st.integers(0, 255)
 
@@ -73,3 +76,9 @@ def test_folding_is_exact(data):
     np.testing.assert_array_equal(np.clip(found, least, most), expected)
     if formula.ends_in_range:
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(("factor", "monotone"), [(3, True), (0, True), ([2, 0], True), ([2, -1], False), (-1, False)])
+def test_a_rescale_is_monotone_if_no_factor_is_negative(factor, monotone):
+    rescale = dataclasses.replace(Rescale.none(-8, 7), factor=integers(factor))
+    assert rescale.monotone is monotone

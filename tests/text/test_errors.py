@@ -7,7 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnn2snn_ir.diagnostics import CompileError
+from cnn2snn_ir.dialects import DIALECTS
 from cnn2snn_ir.text import parse_module
+from cnn2snn_ir.text.literals import MAX_ELEMENTS
+
+KNOWN = f"known dialects: {', '.join(DIALECTS)}"
 
 GOOD = """module @m {
   %x = builtin.input {shape = [4, 4, 2], element = si8} : tensor<?x4x4x2xsi8>
@@ -49,6 +53,48 @@ def test_one_fault(old, new, code, words):
     if code != "PARSE-VERSION":
         assert diagnostic.span is not None
         assert "^" in rendered
+
+
+def pointed(text):
+    """Code, what the caret points at, and the help, of every fault of a text."""
+    with pytest.raises(CompileError) as caught:
+        parse_module(text, "m.c2s")
+    spans = [(d, d.span) for d in caught.value.diagnostics]
+    return [(d.code, s.source.splitlines()[s.line - 1][s.column - 1 :][: s.length], d.help) for d, s in spans]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        (
+            "qnn.relu",
+            "abcdefgh.xyzzyxyz",
+            ("PARSE-UNKNOWN-OP", "abcdefgh.xyzzyxyz", KNOWN),
+        ),
+        ("qnn.relu", "qnn.xyzzyxyzzyxyzzy", ("PARSE-UNKNOWN-OP", "qnn.xyzzyxyzzyxyzzy", "")),
+        ("qnn.relu", "qnn.rely", ("PARSE-UNKNOWN-OP", "qnn.rely", "did you mean qnn.relu?")),
+        ("return %r", "return %rr", ("PARSE-UNDEFINED", "%rr", "did you mean %r?")),
+        ("{max =", "{zzzz =", ("PARSE-UNKNOWN-ATTRIBUTE", "qnn.relu", "it has max, shift")),
+        ("ui8[], 6", "ui8[20000, 20000], 6", ("PARSE-TENSOR", "ui8[20000, 20000]", "")),
+        ("ui8[], 6", "ui8[2], [1, 2, 3]", ("PARSE-TENSOR", "ui8[2]", "")),
+        ("builtin.return %r\n", "builtin.return ?r\n", ("PARSE-SYNTAX", "?", "")),
+        ("builtin.return %r\n", "builtin.return tensor<?xsi8>\n", ("PARSE-SYNTAX", "tensor", "")),
+    ],
+)
+def test_the_caret_points_at_the_word(old, new, found):
+    assert pointed(GOOD.replace(old, new, 1)) == [found]
+
+
+def test_an_op_knows_where_it_stands():
+    places = [(op.loc.file, op.loc.line, op.loc.column) for op in parse_module(GOOD, "m.c2s").body]
+    lines = GOOD.splitlines()
+    assert places == [
+        ("m.c2s", n + 1, lines[n].index(op) + 1) for n, op in ((1, "builtin"), (2, "qnn"), (3, "builtin"))
+    ]
+
+
+def test_the_largest_tensor_of_one_value_that_is_read():
+    assert pointed(GOOD.replace("ui8[], 6", f"ui8[{MAX_ELEMENTS + 1}], 6"))[0][0] == "PARSE-TENSOR"
 
 
 def test_syntax_error_says_what_was_expected():

@@ -86,3 +86,21 @@ def test_wrong_bytes_are_refused(weighty):
     wrong = {digest: np.zeros((3, 3, 3, 4), np.int8)}
     with pytest.raises(Exception, match="IR-WEIGHTS-HASH"):
         parse_module(print_module(weighty), weights=wrong)
+
+
+def test_an_op_of_nothing_but_its_name_does_not_take_the_next_one_for_its_operands():
+    x = builtin.Input((4,), si(8), name="x")
+    empty = builtin.Return(())
+    module = builtin.Module("m", Graph([empty, x, builtin.Return((x.result,))]))
+    text = print_module(module)
+    assert text.splitlines()[1].strip() == '"builtin.return"() : () -> ()'
+    assert print_module(parse_module(text)) == text
+
+
+@pytest.mark.parametrize("change", [{"max": 3}, {"step": 1}], ids=str)
+def test_a_broken_op_is_printed_as_it_is(change):
+    x = builtin.Input((4,), si(8), name="x")
+    relu = qnn.ReLU(x.result, name="r")
+    relu.attributes.update(change)
+    module = builtin.Module("m", Graph([x, relu, builtin.Return((relu.result,))]))
+    assert '"qnn.relu"(%x)' in print_module(module)

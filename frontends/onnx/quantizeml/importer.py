@@ -15,6 +15,7 @@ import numpy as np
 
 from cnn2snn_ir.diagnostics import CompileError, Diagnostic, Diagnostics, fail
 from cnn2snn_ir.dialects import builtin
+from cnn2snn_ir.files import name_as_text
 from cnn2snn_ir.frontends.onnx.graph import Node, OnnxGraph
 from cnn2snn_ir.frontends.onnx.quantizeml.call import Call
 from cnn2snn_ir.frontends.onnx.quantizeml.templates import DOMAIN
@@ -90,7 +91,8 @@ class Importer:
         for node in self.source.nodes:
             if broken.isdisjoint(node.inputs):  # a fault of its own, if any, cannot be told from its input's
                 try:
-                    self.import_node(node)
+                    with np.errstate(divide="raise", over="raise", invalid="raise"):  # never carry an infinity on
+                        self.import_node(node)
                     continue
                 except CompileError as error:
                     self.found.extend(error.diagnostics)
@@ -177,7 +179,7 @@ class Importer:
         return builtin.Module(
             self.source.name,
             self.graph,
-            annotations={"source": self.source.path.name, "source_sha256": self.source.sha256},
+            annotations={"source": name_as_text(self.source.path), "source_sha256": self.source.sha256},
         )
 
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from cnn2snn_ir.diagnostics import CompileError, Diagnostic, Diagnostics, Severity
 from cnn2snn_ir.dialects import builtin
+from cnn2snn_ir.files import name_as_text
 from cnn2snn_ir.frontends.onnx.graph import Declared, Node, OnnxGraph
 from cnn2snn_ir.frontends.onnx.standard.call import TABLE, Call, Result
 from cnn2snn_ir.frontends.onnx.standard.constants import FOLDED, Constant, fold, stored
@@ -99,7 +100,7 @@ class Importer:
             outputs = list(dict.fromkeys(x.value for x in unread if isinstance(x, View)))
         self.body.append(builtin.Return(tuple(value for value in outputs if value is not None)))
         self.sweep()
-        source: dict[str, AttrValue] = {"source": self.graph.path.name, "source_sha256": self.graph.sha256}
+        source: dict[str, AttrValue] = {"source": name_as_text(self.graph.path), "source_sha256": self.graph.sha256}
         module = builtin.Module(self.graph.name, self.body, annotations=source)
         return Imported(module, self.found, self.input_axes, self.output_axes)
 
