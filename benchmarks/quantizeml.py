@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,8 @@ class Keras:
 
     def _ask(self, **order: Any) -> dict[str, Any]:
         """The answer to an order."""
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
+        assert self._process.stdout
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
@@ -88,7 +90,7 @@ def main() -> int:
                     told = True
                     print(f"numpy {np.__version__}, numba {numba.__version__}, against {versions}")
                     print("images/s at the median\nmodel                       batch   quantizeml         ours   ratio")
-                times = measure({"ours": lambda: model.predict(images), "theirs": keras.run}, options.repeats)
+                times = measure({"ours": partial(model.predict, images), "theirs": keras.run}, options.repeats)
                 middle = {name: statistics.median(seconds) for name, seconds in times.items()}
                 found.append(middle["theirs"] / middle["ours"])
                 speeds = "".join(f"{batch / middle[name]:13.0f}" for name in ("theirs", "ours"))

@@ -11,7 +11,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal, NoReturn
@@ -31,9 +30,9 @@ from cnn2snn_ir.runtime.buffers import Buffers, shared
 from cnn2snn_ir.runtime.given import InputCheck, Inputs, checked, checked_size, memory_of
 from cnn2snn_ir.runtime.layer import Layer, prepare
 from cnn2snn_ir.runtime.neurons import as_sums
-from cnn2snn_ir.runtime.numpy_backend import BlasStep, NumpyBackend
+from cnn2snn_ir.runtime.numpy_backend import NumpyBackend
 from cnn2snn_ir.runtime.observer import Chunk, Observer
-from cnn2snn_ir.runtime.parallel import renew_after_fork, single_threaded_blas
+from cnn2snn_ir.runtime.parallel import renew_after_fork
 from cnn2snn_ir.runtime.step import Call, Step, shared_step
 from cnn2snn_ir.runtime.storage import NO_BORDER, Array, Border, Layout, widest
 
@@ -60,7 +59,6 @@ class Engine:
         self.threads = threads or available_cores()
         program = analyse(module, self.backend)
         self.steps = [step for op in executed(module) for step in self._steps(op, program)]
-        self._uses_blas = any(isinstance(step, BlasStep) for step in self.steps)
         self.layouts = program.layouts
         self._dtypes = {value: value.type.element.dtype for value in self.layouts}
         self.chunk = chunk_size(module, self.layouts, self.backend.chunk_bytes)
@@ -138,13 +136,12 @@ class Engine:
                     return
                 self._run_chunk(given, results, values, observer, start, end)
 
-        with single_threaded_blas() if self._uses_blas else nullcontext():
-            others = self._helped(work, min(self.threads, len(spans)) - 1)
-            try:
-                work()
-            finally:
-                spans.clear()  # after an error or a signal nobody wants the rest
-                wait(others)
+        others = self._helped(work, min(self.threads, len(spans)) - 1)
+        try:
+            work()
+        finally:
+            spans.clear()  # after an error or a signal nobody wants the rest
+            wait(others)
         for other in others:
             other.result()
         return results

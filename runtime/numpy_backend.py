@@ -17,6 +17,7 @@ from cnn2snn_ir.runtime import numpy_events
 from cnn2snn_ir.runtime.backend import Count, Program
 from cnn2snn_ir.runtime.buffers import Buffers
 from cnn2snn_ir.runtime.layer import Layer
+from cnn2snn_ir.runtime.parallel import blas_lock
 from cnn2snn_ir.runtime.requantize import Epilogue, Formula
 from cnn2snn_ir.runtime.step import Call, Step
 from cnn2snn_ir.runtime.storage import Array, Buffer
@@ -140,7 +141,8 @@ def _products(layer: Layer, x: Array, weights: Array) -> Array:
         x = view[:, :: layer.stride, :: layer.stride].transpose(0, 1, 2, 4, 5, 3)
     matrix = weights.reshape(-1, filters)
     columns = x.reshape(len(x) * math.prod(layer.positions), matrix.shape[0])
-    result: Array = columns @ matrix
+    with blas_lock:
+        result: Array = columns @ matrix
     return result.reshape(len(x), *layer.positions, filters)
 
 

@@ -1,4 +1,4 @@
-"""How deep the brackets of a text nest: what reads or prints nested things is recursive, and must not meet thousands."""
+"""How deep the brackets of a text nest: what reads or prints nested things is recursive: it must not meet thousands."""
 
 from __future__ import annotations
 

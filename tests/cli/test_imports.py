@@ -29,7 +29,7 @@ NUMPY = TYPER | {"numpy"}
 PROGRAMS = NUMPY | {"flatbuffers"}
 H5 = NUMPY | {"h5py"}
 TEXTS = NUMPY | {"lark"}
-NUMBA = {"numba", "llvmlite", "threadpoolctl", "scipy"}
+NUMBA = {"numba", "llvmlite", "scipy"}
 ONNX = {"onnx", "google", "ml_dtypes"}
 
 LEGACY = [

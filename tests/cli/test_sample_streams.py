@@ -137,7 +137,8 @@ def test_bad_folders(program, tmp_path, capsys, name):
     code, text = spoilt(tmp_path / "images", name)
     assert main(["run", str(program), "-i", str(tmp_path / "images"), "-o", str(tmp_path / "out.npy")]) == 1
     err = capsys.readouterr().err
-    assert code in err and text in err, err
+    assert code in err, err
+    assert text in err, err
     assert not (tmp_path / "out.npy").exists()
 
 
@@ -188,7 +189,8 @@ def test_what_must_be_read_at_once_is_bounded(program, tmp_path, capsys, order, 
         file.truncate(file.tell() + int(np.prod(shape)))
     assert main(["run", str(program), "-i", str(tmp_path / "x.npy")]) == 1
     err = capsys.readouterr().err
-    assert "SAMPLES-FORMAT" in err and text in err
+    assert "SAMPLES-FORMAT" in err
+    assert text in err
 
 
 SHAPE = (128, 128, 3)
@@ -217,12 +219,14 @@ def write_large(path):
     if path.suffix == ".npy":
         np.lib.format.open_memmap(path, "w+", np.uint8, (COUNT, *SHAPE))
     elif path.suffix == ".npz":
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            with archive.open("x.npy", "w", force_zip64=True) as member:
-                header = {"descr": "|u1", "fortran_order": False, "shape": (COUNT, *SHAPE)}
-                np.lib.format.write_array_header_1_0(member, header)
-                for _ in range(COUNT):
-                    member.write(bytes(int(np.prod(SHAPE))))
+        with (
+            zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+            archive.open("x.npy", "w", force_zip64=True) as member,
+        ):
+            header = {"descr": "|u1", "fortran_order": False, "shape": (COUNT, *SHAPE)}
+            np.lib.format.write_array_header_1_0(member, header)
+            for _ in range(COUNT):
+                member.write(bytes(int(np.prod(SHAPE))))
     else:
         path.mkdir()
         Image.new("RGB", SHAPE[:2]).save(path / "0.png")

@@ -13,7 +13,8 @@ NUMBERS: tuple[Any, ...] = (
     float("inf"), float("-inf"), float("nan"),
 )  # fmt: skip
 TEXTS = (
-    "", " ", "a", "0", "-1", "\0", "a\0b", "\n", "a\nerror: b", "\ud800", "é", "\u202e", "\x1b[31m", "x" * 300, "/", "..", "../../etc/passwd",
+    "", " ", "a", "0", "-1", "\0", "a\0b", "\n", "a\nerror: b", "\ud800", "é", "\u202e", "\x1b[31m", "x" * 300,
+    "/", "..", "../../etc/passwd",
     "/etc/passwd", "%s%n", "a/b", ".", "none", "null", "float32", "linear", "valid", "same", "relu", "Lambda",
     "__import__('os').system('false')",
 )  # fmt: skip

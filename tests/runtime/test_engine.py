@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import threadpoolctl
 from generators.networks import networks
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ from cnn2snn_ir.passes.manager import PassManager
 from cnn2snn_ir.passes.pipeline import parse_pipeline
 from cnn2snn_ir.runtime.engine import Engine, split
 from cnn2snn_ir.runtime.numpy_backend import FLOAT32_EXACT, BlasStep
-from cnn2snn_ir.runtime.parallel import single_threaded_blas
+from cnn2snn_ir.runtime.parallel import blas_lock
 from cnn2snn_ir.runtime.step import ReferenceStep
 
 BACKENDS = ["numpy", "numba"]
@@ -231,21 +232,24 @@ def test_spans_cover_the_batch_evenly(total, chunk, threads):
     assert len(spans) <= -(-total // (chunk * threads)) * threads
 
 
-def test_blas_has_one_thread_until_the_last_user_is_done():
-    def threads():
-        return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_fork_waits_for_the_product_under_way():
+    running, forked = threading.Event(), threading.Event()
 
-    before = threads()
-    with single_threaded_blas():
-        with single_threaded_blas():
-            assert threads() == {1}
-        assert threads() == {1}
-    assert threads() == before
+    def multiply():
+        with blas_lock:
+            running.set()
+            forked.wait(0.2)
+            seen.append(forked.is_set())
 
-
-def test_blas_is_limited_again_by_the_next_user():
-    with threadpoolctl.threadpool_limits(2, user_api="blas"):
-        for _ in range(2):
-            with single_threaded_blas():
-                assert {p["num_threads"] for p in threadpoolctl.threadpool_info() if p["user_api"] == "blas"} == {1}
-            assert {p["num_threads"] for p in threadpoolctl.threadpool_info() if p["user_api"] == "blas"} == {2}
+    seen = []
+    thread = threading.Thread(target=multiply)
+    thread.start()
+    running.wait()
+    child = os.fork()
+    if not child:
+        os._exit(0 if blas_lock.acquire(blocking=False) else 1)
+    forked.set()
+    thread.join()
+    assert seen == [False]
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -170,7 +170,8 @@ def spoil_attribute(attributes: Any, name: str, random: Random) -> None:
     texts = [t.encode("utf-8", "surrogatepass").replace(b"\0", b"?") or b"x" for t in TEXTS]
     attributes[name] = random.choice((
         np.array(random.choices(texts, k=random.randrange(1, 4))), 5, np.float32(0.5), np.zeros((2, 2)), "text",
-        h5py.Empty("f4"), np.array([]), np.bytes_(b"x"), np.array([1, 2]), np.array([["a"]], "S1"), np.void(b"\xff\xfe"),
+        h5py.Empty("f4"), np.array([]), np.bytes_(b"x"), np.array([1, 2]), np.array([["a"]], "S1"),
+        np.void(b"\xff\xfe"),
     ))  # fmt: skip
 
 
