@@ -23,14 +23,15 @@ class DamagedFileError(ValueError):
 
 
 @contextmanager
-def opened_zip(file: IO[bytes], size: int, most: float = MAX_UNPACKED) -> Iterator[zipfile.ZipFile]:
+def opened_zip(file: IO[bytes], size: int, most: float | None = None) -> Iterator[zipfile.ZipFile]:
     """A zip file of `size` bytes; what its library raises for damage, here or in the block, is `DamagedFileError`.
 
-    `most` is how many bytes its compressed members may unpack to; only who reads them in pieces need not mind.
+    `most` is how many bytes its compressed members may unpack to, `MAX_UNPACKED` by default; only who reads them in
+    pieces need not mind.
     """
     try:
         with zipfile.ZipFile(file) as archive:
-            _check(archive.infolist(), size, most)
+            _check(archive.infolist(), size, MAX_UNPACKED if most is None else most)
             yield archive
     except DamagedFileError:
         raise
