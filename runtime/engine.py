@@ -42,7 +42,7 @@ MAX_CHUNK = 64
 """Samples of a chunk at most: small networks still give every thread some."""
 
 FEWEST = 8
-"""Samples of a chunk that memory does not make smaller: half the time of a batch of 32 goes into chunks of two to five."""
+"""Samples of a chunk that memory does not make smaller: chunks of two to five take half the time of a batch of 32."""
 
 
 class Engine:
