@@ -28,6 +28,10 @@ CODES = {
 """Every code of this file, and what it demands."""
 
 
+INCOMPLETE = ("IR-ARITY", "IR-FIELD")
+"""Codes of an op that lacks something: what is around it cannot ask it."""
+
+
 def place(op: Op) -> str:
     """How a diagnostic names an op: its layer if it has one, its result, its kind."""
     name = next((f"%{r.name}" for r in op.results if r.name), "")
@@ -48,12 +52,12 @@ def _verify_op(op: Op, visible: set[Value], names: dict[str, Value]) -> Iterator
     yield from _structure(op, visible)
     arity = list(_arity(op))
     yield from arity
-    for graph in op.regions:
-        yield from _verify_graph(op, graph, visible, names)
+    inside = [fault for graph in op.regions for fault in _verify_graph(op, graph, visible, names)]
+    yield from inside
     if not arity:
         fields = list(_fields(op))
         yield from fields
-        if not fields:
+        if not fields and not any(fault.code in INCOMPLETE for fault in inside):
             yield from _types(op)
 
 
