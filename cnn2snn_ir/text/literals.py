@@ -17,7 +17,7 @@ from cnn2snn_ir.ir.tensor import Tensor
 from cnn2snn_ir.ir.types import ElementType, TensorType
 
 _ELEMENT = re.compile(r"(si|ui|f)[1-9][0-9]?\Z")
-MAX_ELEMENTS = 1 << 28
+MAX_ELEMENTS = 1 << 25
 """A constant written as a single value for more elements than this is refused before it is allocated."""
 
 
