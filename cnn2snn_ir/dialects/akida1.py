@@ -77,7 +77,7 @@ class InputData(InputLayer, name="akida1.input_data"):
     """Integers from outside, handed to the first layer as a feature map."""
 
 
-class Quantizer(QuantizerLayer, name="akida1.quantizer"):
+class Quantizer(QuantizerLayer, name="akida1.quantizer", quantizes=True):
     """Float inputs to integers: `saturate(saturate(round_half_even(x · scales)) + zero_points)`."""
 
 

@@ -147,11 +147,11 @@ class InputData(InputLayer, name="akida2.input_data"):
     """Signed integers from outside, handed to the first layer as a feature map."""
 
 
-class Quantizer(QuantizerLayer, name="akida2.quantizer"):
+class Quantizer(QuantizerLayer, name="akida2.quantizer", quantizes=True):
     """Float inputs to integers: `saturate(saturate(round_half_even(x · scales)) + zero_points)`."""
 
 
-class LinearQuantizer(LinearQuantizerLayer, name="akida2.linear_quantizer"):
+class LinearQuantizer(LinearQuantizerLayer, name="akida2.linear_quantizer", quantizes=True):
     """Float inputs to integers, by division: `saturate(round_half_even(float32(x / scales)) + zero_points)`.
 
     The vendor's layer multiplies by the reciprocal instead, so that ties and near ties may go to the other side.

@@ -57,7 +57,7 @@ def need_rank(x: Value, rank: int) -> TensorType:
     return x.type
 
 
-class Quantize(Op, name="qnn.quantize"):
+class Quantize(Op, name="qnn.quantize", quantizes=True):
     """Float to integer: `saturate(saturate(round_half_even(x · 2^frac_bits)) + zero_point)`."""
 
     x: Value = operand("Float input.")
@@ -72,7 +72,7 @@ class Quantize(Op, name="qnn.quantize"):
         yield from fit_channels(self, self.x, "frac_bits", "zero_point")
 
 
-class QuantizeLinear(Op, name="qnn.quantize_linear"):
+class QuantizeLinear(Op, name="qnn.quantize_linear", quantizes=True):
     """Float to integer, as ONNX has it: `saturate(round_half_even(float32(x / scale)) + zero_point)`."""
 
     x: Value = operand("Float input.")

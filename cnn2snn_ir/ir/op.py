@@ -116,6 +116,8 @@ class Op(Fielded):
     """None where the fields tell how many."""
     pure: ClassVar[bool] = True
     """False for ops that must stay although nobody uses their results (inputs, returns)."""
+    quantizes: ClassVar[bool] = False
+    """True for ops that make integers of floats: no other computes an integer from one."""
 
     if TYPE_CHECKING:
         # Keyword arguments of every constructor, as the type checker sees them; `__init__` takes them apart.
@@ -127,7 +129,13 @@ class Op(Fielded):
     _kw_only: ClassVar[bool] = False
 
     def __init_subclass__(
-        cls, *, name: str = "", results: int | None = 1, pure: bool = True, kw_only: bool = False
+        cls,
+        *,
+        name: str = "",
+        results: int | None = 1,
+        pure: bool = True,
+        quantizes: bool = False,
+        kw_only: bool = False,
     ) -> None:
         """Build the field table; `name` is empty for abstract bases, whose fields may be keyword-only."""
         cls._kw_only = kw_only
@@ -140,7 +148,7 @@ class Op(Fielded):
             fields |= {key: spec.bind(key, resolved_hint(base, key)) for key, spec in specs.items()}
         if any(getattr(base, "op_name", "") for base in cls.__bases__):
             raise TypeError(f"{name}: concrete ops are not subclassed")
-        cls.op_name, cls.result_count, cls.pure = name, results, pure
+        cls.op_name, cls.result_count, cls.pure, cls.quantizes = name, results, pure, quantizes
         cls.fields = tuple(fields.values())
         position = {Role.OPERAND: 0, Role.OPERANDS: 0, Role.REGION: 0, Role.ATTR: 0}
         for field in cls.fields:

@@ -125,6 +125,11 @@ def _types(op: Op) -> Iterator[Diagnostic]:
             yield _fault("IR-TYPE", op, "a value has a batch dimension", str(result.type), "tensor<?x…>")
     if any(value.type.rank == 0 for value in (*op.operands, *op.results)):
         return  # shapes follow from operands that have one
+    if not (op.quantizes or op.regions) and any(not r.type.element.is_float for r in op.results):
+        for value in op.operands:
+            if value.type.element.is_float:
+                yield _fault("IR-TYPE", op, "integers are computed from integers", str(value.type), "a quantizer first")
+                return
     try:
         inferred = op.infer()
     except ValueError as error:
