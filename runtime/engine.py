@@ -9,8 +9,8 @@ import math
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal, NoReturn
@@ -32,7 +32,7 @@ from cnn2snn_ir.runtime.layer import Layer, prepare
 from cnn2snn_ir.runtime.neurons import as_sums
 from cnn2snn_ir.runtime.numpy_backend import NumpyBackend
 from cnn2snn_ir.runtime.observer import Chunk, Observer
-from cnn2snn_ir.runtime.parallel import renew_after_fork
+from cnn2snn_ir.runtime.parallel import Helpers, renew_after_fork
 from cnn2snn_ir.runtime.step import Call, Step, shared_step
 from cnn2snn_ir.runtime.storage import NO_BORDER, Array, Border, Layout, widest
 
@@ -42,7 +42,7 @@ MAX_CHUNK = 64
 """Samples of a chunk at most: small networks still give every thread some."""
 
 FEWEST = 8
-"""Samples of a chunk that memory does not make smaller: chunks of two to five take half the time of a batch of 32."""
+"""Samples of a chunk that memory does not make smaller: chunks of two or three take a tenth to a quarter longer."""
 
 
 class Engine:
@@ -80,7 +80,7 @@ class Engine:
         """New threads, a new lock and new memory: nothing that another process or thread holds."""
         self._idle: dict[bool, list[Workspace]] = {True: [], False: []}
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(max(1, self.threads - 1), "cnn2snn-engine")  # starts threads when there is work
+        self._helpers = Helpers(self.threads - 1)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an engine stays in its process: pickle its Model instead")
@@ -139,7 +139,7 @@ class Engine:
                     return
                 self._run_chunk(given, results, values, observer, start, end)
 
-        others = self._helped(work, min(self.threads, len(spans)) - 1)
+        others = self._helpers.start(work, min(self.threads, len(spans)) - 1)
         try:
             work()
         finally:
@@ -148,12 +148,6 @@ class Engine:
         for other in others:
             other.result()
         return results
-
-    def _helped(self, work: Callable[[], None], helpers: int) -> list[Future[None]]:
-        try:
-            return [self._pool.submit(work) for _ in range(helpers)]
-        except RuntimeError:  # the interpreter is ending, and starts no more threads: we are enough
-            return []
 
     def _run_chunk(
         self,

@@ -1,4 +1,4 @@
-"""Threads and processes: one matrix product at a time, and what a forked process must make anew.
+"""Threads and processes: helpers on cores of their own, one matrix product at a time, what a fork must make anew.
 
 OpenBLAS shares a large product out among threads of its own.  It hangs for ever if the process forks meanwhile, or if
 its number of threads changes: so a fork waits for the product under way, and nobody here changes the number.
@@ -7,8 +7,12 @@ Products of the caller's own in other threads are the caller's.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Protocol
 from weakref import WeakSet
 
@@ -16,6 +20,48 @@ _lock = threading.Lock()
 
 blas_lock = threading.RLock()
 """Held during a matrix product of ours, and while the process forks."""
+
+
+_core: Callable[[], int] | None = getattr(ctypes.CDLL(None), "sched_getcpu", None) if os.name == "posix" else None
+"""The core that runs the calling thread; Linux has it."""
+
+
+class Helpers:
+    """Threads that work beside the one that calls them.
+
+    Linux likes to wake a thread on the core of the one that wakes it, and moves it only milliseconds later: a batch
+    that takes less would have one core.  So helpers are kept off the core of the caller, who stays free to move.
+    """
+
+    def __init__(self, most: int) -> None:
+        """Up to `most` threads, which begin when there is work."""
+        self._ids: list[int] = []
+        self._cores: set[int] = set()
+        self._pool = ThreadPoolExecutor(max(1, most), "cnn2snn-engine", self._begun)
+
+    def start(self, work: Callable[[], None], count: int) -> list[Future[None]]:
+        """Have `work` called by `count` of them."""
+        if count > 0:
+            self._keep_off()
+        try:
+            return [self._pool.submit(work) for _ in range(count)]
+        except RuntimeError:  # the interpreter is ending, and starts no more threads: the caller is enough
+            return []
+
+    def _begun(self) -> None:
+        self._ids.append(threading.get_native_id())
+        self._cores = set()
+
+    def _keep_off(self) -> None:
+        """Leave the core of the caller to it."""
+        if _core is None or not hasattr(os, "sched_setaffinity"):
+            return
+        cores = os.sched_getaffinity(0) - {_core()}
+        if cores and cores != self._cores:
+            with suppress(OSError):  # a sandbox may forbid it
+                for thread in self._ids:
+                    os.sched_setaffinity(thread, cores)
+            self._cores = cores
 
 
 class Renewable(Protocol):
