@@ -58,8 +58,11 @@ def stream(engine: Engine, images: np.ndarray) -> Run:
     return lambda: engine.run_values(images, engine.module.outputs, memory=memory)
 
 
-PAUSE = 0.03
-"""Seconds between two measurements: the thread pools of onnxruntime and OpenBLAS spin for a while after a call."""
+PAUSE = 0.3
+"""Seconds between two measurements: the thread pools of onnxruntime and OpenBLAS spin for a while after a call.
+
+After 0.03 s they still take a core of whoever runs next: at batch 32 its calls last a fifth longer.
+"""
 
 
 def measure(runs: dict[str, Run], repeats: int, seconds: float = 0.02) -> dict[str, list[float]]:
