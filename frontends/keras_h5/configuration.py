@@ -47,6 +47,8 @@ def layers_of(model: dict[str, Any], weights: dict[str, Weights]) -> Layers:
     if isinstance(config, list):  # a Sequential model of Keras before 2.2.3
         config = {"layers": config}
     records = [r for r in config["layers"] if isinstance(r, dict)]
+    if not records:
+        raise ValueError("a model without layers")
     sequential = class_of(model) == "Sequential"
     if sequential:
         records = [*input_record(records[0]), *records]

@@ -142,7 +142,10 @@ def weights(call: Call, x: Constant, scale: Array, zero: Array, axis: int) -> Co
     if zero.any():
         signed = si(element.bits)
         element = signed if signed.contains(integers) else si(element.bits + 1)
-    reals = (integers * factors.astype(np.float64)).astype(np.float32)
+    exact = integers * factors.astype(np.float64)
+    largest = np.abs(exact).max(initial=0.0)
+    require(bool(largest <= np.finfo(np.float32).max), "weights beyond float32", found=largest, code="ONNX-QUANT")
+    reals = exact.astype(np.float32)
     return Constant(reals, "float32", quantized=Quantized(integers, factors, element))
 
 

@@ -177,7 +177,7 @@ def spoil_attribute(attributes: Any, name: str, random: Random) -> None:
 
 def replace_variable(file: Any, place: str, random: Random) -> None:
     """A variable of another shape, type or storage."""
-    shape = file[place].shape
+    shape = file[place].shape if file[place].size < 1 << 20 else (4,)  # it may be a huge one, of a spoiling before
     del file[place]
     other = random.choice((shape, shape[::-1], (*shape, 1), shape[:-1], (0,), (), (1,), tuple(d + 1 for d in shape)))
     dtype = random.choice(DTYPES)
