@@ -5,6 +5,7 @@ Bounds are Python integers in object arrays, so no bound can overflow, whatever 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -202,6 +203,6 @@ def _split(weights: npt.NDArray[Any], factor: int) -> tuple[npt.NDArray[Any], np
     """
     wide = weights.astype(np.int64)
     largest = max(int(wide.max(initial=0)), -int(wide.min(initial=0)))
-    if largest * max(factor, 1) * wide.shape[0] * wide.shape[1] >= 2**62:
+    if largest * factor * math.prod(wide.shape[:2]) >= 2**62:
         wide = wide.astype(object)
     return np.maximum(wide, 0).sum(axis=0), np.maximum(-wide, 0).sum(axis=0)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnn2snn_ir.analysis.interval import Range
-from cnn2snn_ir.analysis.occurrence import Occurrence
+from cnn2snn_ir.analysis.occurrence import UNSEEN, Occurrence
 from cnn2snn_ir.analysis.potentials import potentials
 from cnn2snn_ir.analysis.registers import (
     MANTISSA_BITS,
@@ -205,6 +205,14 @@ def test_occurrence_is_a_measure(seen):
     assert (np.diff(weights) >= 0).all()
     assert weights[0] == weights[10]
     assert weights[-1] - weights[0] == pytest.approx(1, abs=0.01)
+
+
+def test_what_was_never_seen_falls_off_alike_on_both_sides_of_the_median():
+    seen = np.arange(11)[:, None]
+    occurrence = Occurrence(seen, np.array([-1000]), np.array([1000]))
+    below, above = occurrence.below(0, np.array([5 - 200, 6 + 200]))
+    assert 0 < below < UNSEEN / 2
+    assert below + above == pytest.approx(1 + UNSEEN, abs=1e-12)
 
 
 def test_a_layer_of_another_chip_has_no_potentials_here():

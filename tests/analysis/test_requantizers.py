@@ -6,7 +6,15 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnn2snn_ir.analysis.requantizers import Requantizer, as_bytes, as_mantissa, fit, wanted_boundaries
+from cnn2snn_ir.analysis.registers import level_errors
+from cnn2snn_ir.analysis.requantizers import (
+    Requantizer,
+    as_bytes,
+    as_mantissa,
+    candidates,
+    fit,
+    wanted_boundaries,
+)
 from cnn2snn_ir.dialects.rounding import Rounding
 from cnn2snn_ir.ir import F64, Tensor, si
 from cnn2snn_ir.reference.arithmetic import shift_round
@@ -61,6 +69,30 @@ def test_what_is_said_to_be_off_is_off_and_nothing_else(drawn, lo, hi, positions
     given = np.clip(outputs(fitted.found, potentials, positions), -128, 127)
     apart = np.abs(given - rescale(op, potentials))
     assert (fitted.differing[0], fitted.off_by[0]) == ((apart > 0).sum(), apart.max())
+
+
+def test_no_candidate_is_better():
+    """Of each channel the best is kept, whichever came first."""
+    random = np.random.default_rng(0)
+    zero, step = random.normal(0, 900, 12), np.exp(random.uniform(0, 4, 12))
+    op, levels = line(zero, step), np.arange(-127, 128)
+    lows, highs = np.full(12, -3000), np.full(12, 3000)
+    wanted = wanted_boundaries(lambda p: rescale(op, p), levels, lows, highs)
+    fitted = fit(wanted, levels, zero, step, lows, highs)
+    firsts = []
+    for found in candidates(zero, step, 1):
+        given = np.clip(found.boundaries(levels, 1), lows[:, None], highs[:, None] + 1)
+        differing, _ = level_errors(wanted, given, lows, highs)
+        assert (fitted.differing <= differing).all()
+        firsts.append(differing)
+    assert (fitted.differing < firsts[0]).any(), "otherwise the first would do"
+
+
+def test_reals_that_fit_no_integer_are_clipped_and_no_others():
+    far = 2**62
+    op = line(0.0, 1.0, limits=(-far, far))
+    found = rescale(op, np.array([3.0 * 2**60, 2.0**62, 2.0**63, 1e300, -3.0 * 2**60, -1e300]))
+    assert list(found) == [3 * 2**60, far, far, far, -3 * 2**60, -far]
 
 
 @settings(max_examples=200, deadline=None)

@@ -1,6 +1,7 @@
 """Placing programs: every row and filter in one place, within the limits of an NP, and the meaning unchanged."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from cnn2snn_ir.backends.mapping import MapMode, map_program
 from cnn2snn_ir.backends.mapping.division import DoesNotFitError, parts_of, smallest_division, spans
-from cnn2snn_ir.backends.mapping.explain import advice
+from cnn2snn_ir.backends.mapping.explain import advice, layer_advice
 from cnn2snn_ir.backends.mapping.lower import lower
 from cnn2snn_ir.backends.mapping.work import Kind, Work, work_of
 from cnn2snn_ir.device import Confidence, Constant, load_device
@@ -185,6 +186,31 @@ def test_a_device_without_passes_keeps_what_fits(program):
         map_program(module, device, "minimal", hw_only=True)
     with pytest.raises(CompileError, match="MAP-MODE"):
         map_program(module, device, "hw-pr")
+
+
+def placed(kernel, filters, *parts):
+    """A layer on NPs: (rows, filters, halo) of each part."""
+    work = SimpleNamespace(name="layer", kernel=kernel, rows=10, filters=filters)
+    found = [SimpleNamespace(rows=r, filters=f, halo=h, filter_count=f[1] - f[0]) for r, f, h in parts]
+    return SimpleNamespace(work=work, unit=Unit.CNP, parts=found)
+
+
+@pytest.mark.parametrize(
+    ("filters", "advised"),
+    [(9, "layer: 9 filters an NP take the time of 16"), (17, "layer: 17 filters an NP take the time of 24"), (8, None)],
+)
+def test_advice_on_filters_that_leave_units_idle(filters, advised):
+    parts = [((0, 10), (0, filters), (0, 0)), ((0, 10), (filters, 2 * filters), (0, 0))]
+    assert list(layer_advice(placed((1, 1), 2 * filters, *parts), 8)) == ([advised] if advised else [])
+    assert not list(layer_advice(placed((1, 1), filters, parts[0]), 8)), "one NP has them all"
+
+
+def test_advice_on_rows_that_parts_share():
+    halves = [((0, 5), (0, 8), (0, 1)), ((5, 10), (0, 8), (1, 0))]
+    message = "layer: 2 parts by rows work on 20 % more rows than there are (halo)"
+    assert list(layer_advice(placed((3, 3), 8, *halves), 8)) == [message]
+    assert not list(layer_advice(placed((1, 1), 8, *halves), 8)), "a kernel of one row has no halo"
+    assert not list(layer_advice(placed((3, 3), 8, halves[0], ((5, 10), (8, 16), (1, 0))), 8)), "10 % is not much"
 
 
 def test_other_mistakes(program, example_programs):

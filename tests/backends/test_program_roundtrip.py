@@ -83,6 +83,8 @@ def test_bytes_do_not_depend_on_the_hash_seed():
 def test_published_schema_is_current():
     published = Path(sys.modules["cnn2snn_ir.backends.program"].__file__).parent / "program.fbs"
     assert published.read_text() == print_schema()
+    command = [sys.executable, "-m", "cnn2snn_ir.backends.program.fbs"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == print_schema()
 
 
 def test_elided_weights_cannot_be_written(module):
