@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Protocol
 from weakref import WeakSet
 
@@ -36,8 +37,10 @@ class Helpers:
     def __init__(self, most: int) -> None:
         """Up to `most` threads, which begin when there is work."""
         self._ids: list[int] = []
-        self._cores: set[int] = set()
-        self._pool = ThreadPoolExecutor(max(1, most), "cnn2snn-engine", self._begun)
+        self._kept: tuple[set[int], int] = (set(), 0)
+        """The cores that so many threads were given last."""
+        begin = partial(_note_thread, self._ids)  # nothing of a thread's may lead here: it ends when we are gone
+        self._pool = ThreadPoolExecutor(max(1, most), "cnn2snn-engine", begin)
 
     def start(self, work: Callable[[], None], count: int) -> list[Future[None]]:
         """Have `work` called by `count` of them."""
@@ -48,20 +51,21 @@ class Helpers:
         except RuntimeError:  # the interpreter is ending, and starts no more threads: the caller is enough
             return []
 
-    def _begun(self) -> None:
-        self._ids.append(threading.get_native_id())
-        self._cores = set()
-
     def _keep_off(self) -> None:
         """Leave the core of the caller to it."""
         if _core is None or not hasattr(os, "sched_setaffinity"):
             return
         cores = os.sched_getaffinity(0) - {_core()}
-        if cores and cores != self._cores:
+        ids = list(self._ids)
+        if cores and self._kept != (cores, len(ids)):
             with suppress(OSError):  # a sandbox may forbid it
-                for thread in self._ids:
+                for thread in ids:
                     os.sched_setaffinity(thread, cores)
-            self._cores = cores
+            self._kept = cores, len(ids)
+
+
+def _note_thread(ids: list[int]) -> None:
+    ids.append(threading.get_native_id())
 
 
 class Renewable(Protocol):

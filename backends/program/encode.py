@@ -75,8 +75,7 @@ class _Encoder:
 
 def _given(op: Op) -> dict[str, AttrValue]:
     """The attributes without those that are absent by default: a reader supplies them again."""
-    absent = {field.name for field in op.fields if field.default is None}
-    return {name: value for name, value in op.attributes.items() if value is not None or name not in absent}
+    return {name: value for name, value in op.attributes.items() if value is not None}
 
 
 def _type(type: TensorType) -> schema.Type:

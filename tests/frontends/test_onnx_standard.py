@@ -381,6 +381,24 @@ def test_the_shape_of_an_input_is_asked_for(tmp_path: Path) -> None:
     assert faults(n.model((3, 8, 8)), tmp_path, (3, 8, 9)) == [("ONNX-INPUT", "input x")]
 
 
+def test_the_shape_of_every_input_is_asked_for_at_once(tmp_path: Path) -> None:
+    n = net(3, 8, 8)
+    n.add("Add", "y")
+    model = n.model(("C", "H", "W"))
+    model.graph.input.append(model.graph.input[0])
+    model.graph.input[1].name = "y"
+    assert {("ONNX-INPUT", "input x"), ("ONNX-INPUT", "input y")} <= set(faults(model, tmp_path))
+
+
+def test_what_says_nothing_about_nearest_neighbours_is_left_out(tmp_path: Path) -> None:
+    n = net(3, 4, 4)
+    scales = n.constant(np.array([1, 1, 2, 2], np.float32))
+    says_nothing = {"cubic_coeff_a": -0.5, "exclude_outside": 0, "extrapolation_value": 0.0}
+    place = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    n.add("Resize", "", scales, shape=(3, 8, 8), mode="nearest", **place, **says_nothing)
+    assert imported(n.model((3, 4, 4)), tmp_path).module.outputs[0].type.shape == (None, 8, 8, 3)
+
+
 def test_a_batch_of_another_size_than_1_is_refused(tmp_path: Path) -> None:
     n = net(3, 8, 8)
     n.add("Relu")

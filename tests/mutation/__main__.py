@@ -1,4 +1,4 @@
-"""`python -m tests.mutation [--mutants N] [--seed S] [--paths P …] [--minutes T]`: see docs/mutation.md."""
+"""`python -m tests.mutation [--mutants N] [--seed S] [--paths P …] [--minutes T] [--again]`: see docs/mutation.md."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ from dataclasses import asdict
 from pathlib import Path
 
 from .areas import compiler
-from .campaign import Request, run
+from .campaign import Request, retry, run
 from .report import entered, section
-from .trial import Verdict
+from .sites import Mutant
+from .trial import Outcome, Verdict
 
 ROOT = Path(__file__).parent.parent.parent
+
+
+def verdict_of(line: str) -> Verdict:
+    """A verdict as the journal has it."""
+    told = json.loads(line)
+    return Verdict(**told | {"mutant": Mutant(**told["mutant"]), "outcome": Outcome(told["outcome"])})
 
 
 def main() -> None:
@@ -23,11 +30,13 @@ def main() -> None:
     parser.add_argument("--paths", nargs="*", default=(), help="only files that begin with, or match, one of these")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="plant no more after this time")
     parser.add_argument("--budget", type=float, default=120, help="seconds of tests that a mutant must survive")
+    parser.add_argument("--again", action="store_true", help="only what survived the last campaign of this seed")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cnn2snn-mutation")
     parser.add_argument("--output", type=Path, help="enter the table in this file, for that of the same seed")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     journal = options.work / f"verdicts-{options.seed}.jsonl"
+    earlier = [verdict_of(line) for line in journal.read_text().splitlines()] if options.again else []
     journal.write_text("")
 
     def tell(verdict: Verdict) -> None:
@@ -37,11 +46,12 @@ def main() -> None:
 
     request = Request(options.mutants, options.seed, tuple(options.paths), options.minutes, options.budget)
     project = compiler(ROOT)
-    verdicts = run(project, request, options.work, tell)
+    verdicts = retry(project, earlier, options.work, tell) if earlier else run(project, request, options.work, tell)
     paths = f" --paths {' '.join(options.paths)}" if options.paths else ""
     drawn = f"--mutants {len(verdicts)} --seed {options.seed} --budget {options.budget:g}"
     command = f"python -m tests.mutation {drawn}{paths}"
-    text = section(project, verdicts, f"Seed `{options.seed}`", command)
+    title = f"Seed `{options.seed}`{', survivors once more' if earlier else ''}"
+    text = section(project, verdicts, title, command + (" --again" if earlier else ""))
     print(f"\n{text}")
     if options.output:
         options.output.write_text(entered(options.output.read_text() if options.output.exists() else "", text))

@@ -51,6 +51,29 @@ def run(project: Project, request: Request, folder: Path, tell: Callable[[Verdic
     return verdicts
 
 
+def retry(project: Project, earlier: list[Verdict], folder: Path, tell: Callable[[Verdict], None]) -> list[Verdict]:
+    """The verdicts of a campaign, with another trial of each mutant that no test had killed.
+
+    A mutant whose place has changed since is left out: the line that nobody held is not there any more.
+    """
+    selection = Selection(project, record(project, folder / "recorded"), Request().budget)
+    verdicts = []
+    with Scratch(project, folder / "scratch") as scratch:
+        for verdict in earlier:
+            mutant = verdict.mutant
+            if verdict.outcome is not Outcome.KILLED:
+                if not mutant.fits((project.root / mutant.path).read_text()):
+                    continue
+                if equivalence(project, mutant):
+                    verdict = Verdict(verdict.area, mutant, Outcome.EQUIVALENT, "", 0.0)
+                else:
+                    verdict = scratch.run(verdict.area, mutant, selection.tests(mutant))
+                tell(verdict)
+            verdicts.append(verdict)
+        acquit(scratch, [verdict for verdict in verdicts if verdict not in earlier])
+    return verdicts
+
+
 def acquit(scratch: Scratch, verdicts: list[Verdict]) -> None:
     """A test kills only if it passes without a mutant: run all that killed once more, on the tree as it is."""
     killers = sorted({v.test for v in verdicts if v.outcome is Outcome.KILLED and v.test})

@@ -80,6 +80,8 @@ def record(project: Project, folder: Path) -> Recorded:
         for name in [] if whole else wanted:
             (recorded.tree / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(scratch.tree / name, recorded.tree / name)
+    durations.cache_clear()
+    lines.cache_clear()
     return recorded
 
 

@@ -39,6 +39,10 @@ class Mutant:
         data = source.encode()
         return (data[: self.start] + self.after.encode() + data[self.end :]).decode()
 
+    def fits(self, source: str) -> bool:
+        """True if what the mutant changes still stands where it stood."""
+        return source.encode()[self.start : self.end] == self.before.encode()
+
     def __str__(self) -> str:
         return f"{self.path}:{self.line}: {self.operator}: {short(self.before)} ▶ {short(self.after)}"
 

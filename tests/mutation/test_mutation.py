@@ -7,11 +7,11 @@ import pytest
 pytest.importorskip("coverage")
 
 from mutation.areas import Project, compiler, sample
-from mutation.campaign import Request, run, score
+from mutation.campaign import Request, retry, run, score
 from mutation.operators import OPERATORS
 from mutation.report import entered
 from mutation.sites import differs, mutants, short
-from mutation.trial import Outcome, Scratch
+from mutation.trial import Outcome, Scratch, Verdict
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -142,6 +142,20 @@ def test_faults_die_and_an_equivalent_one_lives(tiny, tmp_path):
     assert {("7", "8"), ("7", "6"), ("return top", "return None")} <= dead
     assert score(verdicts) == len(dead) / len(verdicts)
     assert {path: path.read_text() for path in sorted(tiny.root.rglob("*")) if path.is_file()} == before
+
+
+def test_survivors_are_tried_once_more(tiny, tmp_path):
+    verdicts = run(tiny, Request(100, paths=("tiny.py",)), tmp_path / "work", lambda verdict: None)
+    alive = [v for v in verdicts if v.outcome is Outcome.SURVIVED]
+    tests = tiny.root / "test_tiny.py"
+    tests.write_text(tests.read_text() + "\n\ndef test_unseen():\n    assert tiny.unseen(4) == 5\n")
+    again: list[Verdict] = []
+    found = retry(tiny, verdicts, tmp_path / "work", again.append)
+    assert [v.mutant for v in again] == [v.mutant for v in alive]
+    assert [short(v.mutant.before) for v in found if v.outcome is Outcome.SURVIVED] == ["x > top"]
+    source = tiny.root / "tiny.py"
+    source.write_text("\n" + source.read_text())
+    assert {v.outcome for v in retry(tiny, found, tmp_path / "work", again.append)} == {Outcome.KILLED}
 
 
 def test_a_loop_without_end_is_told_apart(tiny, tmp_path, monkeypatch):

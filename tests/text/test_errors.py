@@ -63,6 +63,15 @@ def pointed(text):
     return [(d.code, s.source.splitlines()[s.line - 1][s.column - 1 :][: s.length], d.help) for d, s in spans]
 
 
+def test_the_bracket_that_is_one_too_deep_is_pointed_at():
+    text = "module @m {\n} // [\n" + "  " + "[" * 70
+    with pytest.raises(CompileError) as caught:
+        parse_module(text, "m.c2s")
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.where) == ("PARSE-DEPTH", "m.c2s:3")
+    assert (found.span.line, found.span.column) == (3, 2 + 65)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "found"),
     [
