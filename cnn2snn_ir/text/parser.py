@@ -263,7 +263,7 @@ class _Builder(Literals):
         if value is None:
             hint = did_you_mean(str(token), self.environment, len(self.found))
             self.fault("PARSE-UNDEFINED", f"{token} is not defined above", token, hint)
-            value = self.environment[str(token)] = Value(TensorType((), F32), _NOWHERE, 0)
+            value = self.environment[str(token)] = _stand_in()
         return value
 
     def define(self, token: Token, value: Value) -> None:
@@ -276,7 +276,7 @@ class _Builder(Literals):
 
     def bind_unknown(self, results: list[Token]) -> None:
         for token in results:
-            self.environment[str(token)] = Value(TensorType((), F32), _NOWHERE, 0)
+            self.environment[str(token)] = _stand_in()
 
     def type(self, token: Token) -> TensorType:
         try:
@@ -369,6 +369,11 @@ class _Nowhere(Op, name="builtin.nowhere", results=0):
 
 
 _NOWHERE = _Nowhere.build([], {}, [], [], loc=UNKNOWN)
+
+
+def _stand_in() -> Value:
+    """What stands for a value that is not known; its type is never compared."""
+    return Value(TensorType((), F32), _NOWHERE, 0)
 
 
 def split_results(parts: tuple[Any, ...]) -> tuple[list[Token], tuple[Any, ...]]:

@@ -74,6 +74,7 @@ def read_archive(path: Path) -> Archive:
         RuntimeError,
         IndexError,
         RecursionError,
+        OverflowError,
     ) as error:
         # h5py raises any of these for damaged files, and a damaged configuration has any shape
         raise damaged(path, f"{type(error).__name__}: {error}") from error

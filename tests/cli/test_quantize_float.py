@@ -27,6 +27,7 @@ def test_from_floats_to_a_program(few, tmp_path, capsys):
     assert "error of each layer on 64 samples" in told
     rows = [line.split() for line in told.splitlines()[3:-1]]
     assert rows[-1][0] == "output"
+    assert len(rows) > 4, "every layer of one name and size has a row"
     assert all(float(row[1]) > 20 for row in rows)  # dB
     assert model.with_suffix(".c2sw").exists()
     assert main(["check", str(model)]) == 0
