@@ -13,6 +13,7 @@ import onnx
 import pytest
 from generators.onnx_cases import Array, imported
 
+from cnn2snn_ir.diagnostics import CompileError
 from cnn2snn_ir.dialects import nn
 from cnn2snn_ir.frontends.onnx.standard.importer import Imported
 from cnn2snn_ir.ir import Op, Value
@@ -83,3 +84,23 @@ def grid_of(value: Value) -> nn.FakeQuantize:
         assert isinstance(op, nn.Transpose | nn.Reshape | nn.MaxPool), op
         op = op.x.owner
     return op
+
+
+@pytest.mark.parametrize(("alpha", "biased", "taken"), [(0.5, True, False), (0.5, False, True), (1.0, True, True)])
+def test_a_factor_in_front_of_a_product_goes_into_its_weights(
+    alpha: float, biased: bool, taken: bool, tmp_path: Path
+) -> None:
+    name = next(n for n in VARIANTS if b"QGemm" in (FIXTURES / f"{n}.onnx").read_bytes())
+    model = onnx.load(FIXTURES / f"{name}.onnx")
+    (node, *_) = [n for n in model.graph.node if n.op_type == "QGemm"]
+    kept = [a for a in node.attribute if a.name != "alpha"]
+    del node.attribute[:]
+    node.attribute.extend([*kept, onnx.helper.make_attribute("alpha", alpha)])
+    if not biased:
+        node.input[6] = ""
+    if taken:
+        imported(model, tmp_path)
+        return
+    with pytest.raises(CompileError) as caught:
+        imported(model, tmp_path)
+    assert [d.found for d in caught.value.diagnostics] == ["0.5"]
