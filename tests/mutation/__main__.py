@@ -17,6 +17,11 @@ from .trial import Outcome, Verdict
 ROOT = Path(__file__).parent.parent.parent
 
 
+def line_of(verdict: Verdict) -> str:
+    """A verdict for the journal."""
+    return json.dumps(asdict(verdict)) + "\n"
+
+
 def verdict_of(line: str) -> Verdict:
     """A verdict as the journal has it."""
     told = json.loads(line)
@@ -37,16 +42,17 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     journal = options.work / f"verdicts-{options.seed}.jsonl"
     earlier = [verdict_of(line) for line in journal.read_text().splitlines()] if options.again else []
-    journal.write_text("")
+    journal.write_text("")  # and then line by line, for who stops it
 
     def tell(verdict: Verdict) -> None:
         print(f"{verdict.outcome:<10} {verdict.seconds:5.1f} s  {verdict.mutant}", verdict.test, sep="  ", flush=True)
         with open(journal, "a") as file:
-            file.write(json.dumps(asdict(verdict)) + "\n")
+            file.write(line_of(verdict))
 
     request = Request(options.mutants, options.seed, tuple(options.paths), options.minutes, options.budget)
     project = compiler(ROOT)
     verdicts = retry(project, earlier, options.work, tell) if earlier else run(project, request, options.work, tell)
+    journal.write_text("".join(map(line_of, verdicts)))
     paths = f" --paths {' '.join(options.paths)}" if options.paths else ""
     drawn = f"--mutants {len(verdicts)} --seed {options.seed} --budget {options.budget:g}"
     command = f"python -m tests.mutation {drawn}{paths}"
