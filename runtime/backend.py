@@ -46,6 +46,10 @@ class Backend(Protocol):
         """The fast steps that compute `op` together, or none if a shared one must do."""
         ...
 
+    def border(self, buffer: Buffer) -> Call:
+        """The call that writes the border of a map."""
+        ...
+
     def link(self, calls: Iterable[Call]) -> tuple[Call, ...]:
         """The bound steps of a program in order, as few calls as possible."""
         ...

@@ -1,19 +1,20 @@
 """The memory of a chunk in flight: as few buffers as the values that live at once need.
 
-Values whose layouts are alike take turns in one buffer, and values without a border in any memory that is large
-enough.  A border is written once, when its buffer is made, so only an equal one may follow.
+Values take turns in any memory that is free.  A border is written when its memory is made, and again only where a
+value of another kind had the memory before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from cnn2snn_ir.ir import Op, Value
 from cnn2snn_ir.runtime.storage import NO_BORDER, Array, Buffer, Layout, memory_for
 
 Kind = tuple[object, ...] | None
-"""Values of one kind can share a buffer; None is that of all without a border."""
+"""Values of one kind leave each other's border as it is; None is that of all without one."""
 
 
 def kind(layout: Layout) -> Kind:
@@ -32,19 +33,20 @@ def shared(
     """
     ops = list(ops)
     last = {value: index for index, op in enumerate(ops) for value in (*op.results, *op.operands)}
-    free: dict[Kind, list[int]] = {}
+    free: list[int] = []
     numbers: dict[Value, int] = {}
     sizes: list[int] = []
+    kinds: list[Kind] = []
 
     def take(value: Value) -> None:
-        waiting, size = free.setdefault(kind(layouts[value]), []), layouts[value].sample_bytes
-        if waiting:
-            best = min(waiting, key=lambda number: abs(sizes[number] - size))
-            waiting.remove(best)
-            sizes[best] = max(sizes[best], size)
-        else:
-            best = len(sizes)
+        mine, size = kind(layouts[value]), layouts[value].sample_bytes
+        if not free:
+            free.append(len(sizes))
             sizes.append(size)
+            kinds.append(mine)
+        best = min(free, key=lambda n: (max(0, size - sizes[n]), kinds[n] != mine, sizes[n]))
+        free.remove(best)
+        sizes[best], kinds[best] = max(sizes[best], size), mine
         numbers[value] = best
 
     for value in given:
@@ -54,8 +56,28 @@ def shared(
             take(value)
         for value in dict.fromkeys((*op.operands, *op.results)):
             if last[value] == index and value not in kept:
-                free[kind(layouts[value])].append(numbers[value])
+                free.append(numbers[value])
     return numbers
+
+
+def spoiled(numbers: Mapping[Value, int], layouts: Mapping[Value, Layout]) -> set[Value]:
+    """The values whose border must be written in every run: one of another kind had their buffer before them.
+
+    `numbers` are in the order in which values take their buffers.  An earlier run may have had fewer samples, so that
+    its last value did not write the border of all: the first one relies on it only if the buffer never changes kind.
+    """
+    occupants: dict[int, list[Value]] = {}
+    for value, number in numbers.items():
+        occupants.setdefault(number, []).append(value)
+    found: set[Value] = set()
+    for values in occupants.values():
+        kinds = [kind(layouts[value]) for value in values]
+        if len(set(kinds)) > 1:
+            found.add(values[0])
+            found.update(
+                value for value, (before, mine) in zip(values[1:], pairwise(kinds), strict=True) if before != mine
+            )
+    return {value for value in found if layouts[value].border != NO_BORDER}
 
 
 @dataclass(eq=False)
@@ -64,6 +86,7 @@ class Buffers:
 
     values: Mapping[Value, Buffer]
     samples: int
+    _memory: tuple[Array, ...]
     _free: list[Array] = field(default_factory=list)
     _taken: list[Array] = field(default_factory=list)
 
@@ -74,15 +97,8 @@ class Buffers:
         for value, number in numbers.items():
             most[number] = max(most.get(number, 0), layouts[value].bytes_for(samples))
         memory = {number: memory_for(size) for number, size in most.items()}
-        first: dict[int, Buffer] = {}
-        values = {}
-        for value, number in numbers.items():
-            layout = layouts[value]
-            if layout.border == NO_BORDER:
-                values[value] = layout.on(memory[number], samples)
-            else:
-                values[value] = first.setdefault(number, layout.on(memory[number], samples))
-        return cls(values, samples)
+        values = {value: layouts[value].on(memory[number], samples) for value, number in numbers.items()}
+        return cls(values, samples, tuple(memory.values()))
 
     def __getitem__(self, value: Value) -> Buffer:
         """The buffer of a value."""
@@ -91,8 +107,7 @@ class Buffers:
     @property
     def nbytes(self) -> int:
         """Bytes of everything."""
-        kept = {buffer.flat.ctypes.data: buffer.flat.nbytes for buffer in self.values.values()}
-        return sum(kept.values()) + sum(memory.nbytes for memory in (*self._free, *self._taken))
+        return sum(memory.nbytes for memory in (*self._memory, *self._free, *self._taken))
 
     def scratch(self, layout: Layout) -> Buffer:
         """Memory for the step that is being bound, which the next ones overwrite."""

@@ -9,7 +9,7 @@ import math
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass
 from itertools import chain
@@ -26,7 +26,7 @@ from cnn2snn_ir.ir import Op, Value
 from cnn2snn_ir.reference.interpreter import Memory
 from cnn2snn_ir.reference.semantics import meaning
 from cnn2snn_ir.runtime.backend import Backend, Program
-from cnn2snn_ir.runtime.buffers import Buffers, shared
+from cnn2snn_ir.runtime.buffers import Buffers, shared, spoiled
 from cnn2snn_ir.runtime.given import InputCheck, Inputs, checked, checked_size, memory_of
 from cnn2snn_ir.runtime.layer import Layer, prepare
 from cnn2snn_ir.runtime.neurons import as_sums
@@ -61,7 +61,7 @@ class Engine:
         self.backend = choose(backend)
         self.threads = threads or available_cores()
         program = analyse(module, self.backend)
-        self.steps = [step for op in executed(module) for step in self._steps(op, program)]
+        self._compiled = [(op, self._steps(op, program)) for op in executed(module)]
         self.layouts = program.layouts
         self._dtypes = {value: value.type.element.dtype for value in self.layouts}
         self.chunk = chunk_size(module, self.layouts, self.backend.chunk_bytes)
@@ -75,6 +75,25 @@ class Engine:
         self._sample_bytes: int | None = None
         self.renew()
         renew_after_fork(self)
+
+    @property
+    def steps(self) -> list[Step]:
+        """The steps in the order in which they run."""
+        return [step for _, steps in self._compiled for step in steps]
+
+    def bind(self, buffers: Buffers, stale: Collection[Value]) -> tuple[Call, ...]:
+        """The calls of a run in `buffers`, which write the borders of `stale` values too."""
+
+        def borders(values: Iterable[Value]) -> list[Call]:
+            return [self.backend.border(buffers[value]) for value in values if value in stale]
+
+        calls = borders(self.given)
+        for op, steps in self._compiled:
+            calls += borders(op.results)
+            for step in steps:
+                calls.append(step.bind(buffers))
+                buffers.bound()
+        return self.backend.link(calls)
 
     def renew(self) -> None:
         """New threads, a new lock and new memory: nothing that another process or thread holds."""
@@ -211,12 +230,8 @@ class Workspace:
         kept = engine.layouts if complete else engine.last
         numbers = shared(engine.given, executed(engine.module), engine.layouts, kept)
         buffers = Buffers.allocate(engine.layouts, numbers, samples)
-        calls = []
-        for step in engine.steps:
-            calls.append(step.bind(buffers))
-            buffers.bound()
         inputs = tuple(buffers[value].inside for value in engine.given)
-        return cls(buffers, inputs, engine.backend.link(calls))
+        return cls(buffers, inputs, engine.bind(buffers, spoiled(numbers, engine.layouts)))
 
 
 def available_cores() -> int:

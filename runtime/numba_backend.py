@@ -26,7 +26,7 @@ from cnn2snn_ir.runtime.numba_recurrence import RecurrenceStep, provable
 from cnn2snn_ir.runtime.numba_window import PushStep, layer_step
 from cnn2snn_ir.runtime.numpy_backend import blas_steps
 from cnn2snn_ir.runtime.requantize import INT16, INT32, Formula, fold_add, inside
-from cnn2snn_ir.runtime.step import Call, Step
+from cnn2snn_ir.runtime.step import Call, Step, border_call
 from cnn2snn_ir.runtime.storage import Array, Buffer, Layout
 
 
@@ -52,6 +52,14 @@ class NumbaBackend:
             return tuple(layer_step(layer, program.layouts) for layer in layers) if kernels_do else blas_steps(layers)
         step = plain_step(op, program)
         return () if step is None else (step,)
+
+    def border(self, buffer: Buffer) -> Call:
+        """See `Backend`."""
+        layout = buffer.layout
+        if layout.dtype.itemsize > 4:
+            return border_call(buffer)
+        fill = np.ascontiguousarray(np.broadcast_to(layout.fill, (layout.channels,)), layout.dtype)
+        return Commands.of(Kernel.FILL, **writing(buffer, layout.around()), x=fill)
 
     def link(self, calls: Iterable[Call]) -> tuple[Call, ...]:
         """Commands that follow each other become one call."""

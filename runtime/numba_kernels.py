@@ -32,6 +32,7 @@ class Kernel(IntEnum):
     LOOKUP = 7
     COPY = 8
     LEVELS = 9
+    FILL = 10
 
 
 _FIELDS = (
@@ -49,6 +50,7 @@ _FIELDS = (
     ("constants", "address of the table of `Formula.constants`, int32 [8][width]"),
     ("width", "its row length"),
     ("w", "address of the packed weights"),
+    ("w_wide", "1 if they are int16, 0 if int8; those of a depthwise convolution are int16"),
     ("segments", "runs of neighbours in a window"),
     ("pitch", "elements from one run to the next"),
     ("pairs", "pairs of elements in a run, or pairs of taps"),
@@ -80,8 +82,6 @@ _FIELDS = (
 COMMAND = np.dtype([(name, np.int64) for name, _ in _FIELDS])
 """One command; a kernel reads the fields that it needs, the others are 0."""
 
-_dot_many_two, _dot_many_one = dot_tile(ROWS, 2), dot_tile(ROWS, 1)
-_dot_one_two, _dot_one_one = dot_tile(1, 2), dot_tile(1, 1)
 _depthwise_many, _depthwise_one = depthwise_tile(ROWS), depthwise_tile(1)
 
 
@@ -110,31 +110,41 @@ def _locate(c, at, total, rows, x_starts, y_places, starts, places):  # type: ig
                 sample += 1
 
 
-@njit(error_model="numpy")
-def _convolve(samples, c):  # type: ignore[no-untyped-def]
-    """Convolution or dense layer: the window at each of `starts` gives the channels at the same of `places`."""
-    x_starts = carray(pointer(c.starts), c.positions, np.int64)
-    y_places = carray(pointer(c.places), c.positions, np.int64)
-    total = samples * c.positions
-    rows = ROWS if total > 1 else 1
-    vector_bytes = c.segments * c.pairs * BLOCK * 2
-    starts, places = np.empty(ROWS, np.int64), np.empty(ROWS, np.int64)
-    s, p = starts.ctypes.data, places.ctypes.data
-    x, segments, pitch, pairs, constants, width = c.x, c.segments, c.pitch, c.pairs, c.constants, c.width
-    y, wide, channels = c.y, c.y_wide, c.channels
-    for done in range(0, total, rows):
-        _locate(c, done, total, rows, x_starts, y_places, starts, places)
-        for first in range(0, channels, BLOCK):
-            w = c.w + first // LANES * vector_bytes
-            if first + LANES < channels:
-                if rows == ROWS:
-                    _dot_many_two(x, s, segments, pitch, pairs, w, constants, width, y, wide, p, first, channels)
+def _convolution(weight_bytes: int) -> Any:
+    """The kernel for weights of so many bytes, 1 or 2."""
+    many_two, many_one = dot_tile(ROWS, 2, weight_bytes), dot_tile(ROWS, 1, weight_bytes)
+    one_two, one_one = dot_tile(1, 2, weight_bytes), dot_tile(1, 1, weight_bytes)
+
+    @njit(error_model="numpy")
+    def convolve(samples, c):  # type: ignore[no-untyped-def]
+        """Convolution or dense layer: the window at each of `starts` gives the channels at the same of `places`."""
+        x_starts = carray(pointer(c.starts), c.positions, np.int64)
+        y_places = carray(pointer(c.places), c.positions, np.int64)
+        total = samples * c.positions
+        rows = ROWS if total > 1 else 1
+        vector_bytes = c.segments * c.pairs * BLOCK * weight_bytes
+        starts, places = np.empty(ROWS, np.int64), np.empty(ROWS, np.int64)
+        s, p = starts.ctypes.data, places.ctypes.data
+        x, segments, pitch, pairs, constants, width = c.x, c.segments, c.pitch, c.pairs, c.constants, c.width
+        y, wide, channels = c.y, c.y_wide, c.channels
+        for done in range(0, total, rows):
+            _locate(c, done, total, rows, x_starts, y_places, starts, places)
+            for first in range(0, channels, BLOCK):
+                w = c.w + first // LANES * vector_bytes
+                if first + LANES < channels:
+                    if rows == ROWS:
+                        many_two(x, s, segments, pitch, pairs, w, constants, width, y, wide, p, first, channels)
+                    else:
+                        one_two(x, s, segments, pitch, pairs, w, constants, width, y, wide, p, first, channels)
+                elif rows == ROWS:
+                    many_one(x, s, segments, pitch, pairs, w, constants, width, y, wide, p, first, channels)
                 else:
-                    _dot_one_two(x, s, segments, pitch, pairs, w, constants, width, y, wide, p, first, channels)
-            elif rows == ROWS:
-                _dot_many_one(x, s, segments, pitch, pairs, w, constants, width, y, wide, p, first, channels)
-            else:
-                _dot_one_one(x, s, segments, pitch, pairs, w, constants, width, y, wide, p, first, channels)
+                    one_one(x, s, segments, pitch, pairs, w, constants, width, y, wide, p, first, channels)
+
+    return convolve
+
+
+_convolve_narrow, _convolve_wide = _convolution(1), _convolution(2)
 
 
 @njit(error_model="numpy")
@@ -321,6 +331,18 @@ def _levels(samples, c, x, y):  # type: ignore[no-untyped-def]
                 out[m] = reached[m]
 
 
+@njit(error_model="numpy")
+def _fill(samples, c, x, y):  # type: ignore[no-untyped-def]
+    """The same pixel everywhere."""
+    places = carray(pointer(c.places), c.positions, np.int64)
+    for n in range(samples):
+        for p in range(c.positions):
+            k = n * c.y_size + places[p]
+            out = y[k : k + c.channels]
+            for m in range(len(out)):
+                out[m] = x[m]
+
+
 @compiled
 def execute(samples, commands):  # type: ignore[no-untyped-def]
     """Run `commands`, an array of `COMMAND`, on the first `samples` samples of the buffers they name."""
@@ -332,7 +354,10 @@ def execute(samples, commands):  # type: ignore[no-untyped-def]
         wide_x = carray(pointer(c.x), x_length, np.int32)
         wide_y = carray(pointer(c.y), y_length, np.int32)
         if c.kernel == 0:
-            _convolve(samples, c)
+            if c.w_wide:
+                _convolve_wide(samples, c)
+            else:
+                _convolve_narrow(samples, c)
         elif c.kernel == 1:
             _depthwise(samples, c)
         elif c.kernel == 2:
@@ -376,3 +401,8 @@ def execute(samples, commands):  # type: ignore[no-untyped-def]
                 _levels(samples, c, wide_x, y)
             else:
                 _levels(samples, c, x, y)
+        elif c.kernel == 10:
+            if c.y_wide:
+                _fill(samples, c, carray(pointer(c.x), c.channels, np.int32), wide_y)
+            else:
+                _fill(samples, c, carray(pointer(c.x), c.channels, np.int16), y)

@@ -114,6 +114,7 @@ def convolution(layer: Layer, x: Layout, y: Layout, places: Offsets) -> Stage:
         "pitch": pitch,
         "pairs": pairs,
         "w": w,
+        "w_wide": int(w.dtype == np.int16),
         "constants": constants,
         "width": constants.shape[1],
     }

@@ -19,7 +19,7 @@ from cnn2snn_ir.runtime.buffers import Buffers
 from cnn2snn_ir.runtime.layer import Layer
 from cnn2snn_ir.runtime.parallel import blas_lock
 from cnn2snn_ir.runtime.requantize import Epilogue, Formula
-from cnn2snn_ir.runtime.step import Call, Step
+from cnn2snn_ir.runtime.step import Call, Step, border_call
 from cnn2snn_ir.runtime.storage import Array, Buffer
 from cnn2snn_ir.runtime.window import over_time, shift_in, window
 
@@ -51,6 +51,10 @@ class NumpyBackend:
     def steps(self, op: Op, program: Program) -> tuple[Step, ...]:
         """See `Backend`."""
         return blas_steps(program.layers.get(op, ()))
+
+    def border(self, buffer: Buffer) -> Call:
+        """See `Backend`."""
+        return border_call(buffer)
 
     def link(self, calls: Iterable[Call]) -> tuple[Call, ...]:
         """Nothing to gain."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from cnn2snn_ir.analysis.interval import Range
 from cnn2snn_ir.runtime.layer import Layer
+from cnn2snn_ir.runtime.requantize import INT8, inside
 from cnn2snn_ir.runtime.storage import ALIGNMENT, SLACK, Array, Layout, Offsets
 from cnn2snn_ir.runtime.vector_kernels import BLOCK, EIGHTS, LANES
 
@@ -31,7 +33,7 @@ def whole_blocks(constants: Array) -> Array:
 
 
 def pack(layer: Layer, pitch: int) -> tuple[int, int, Array]:
-    """Segments of a window, pairs of elements in one, and weights [vector][segment][pair][filter][2].
+    """Segments of a window, pairs of elements in one, and weights [vector][segment][pair][filter][2], int8 or int16.
 
     A row of the kernel is one segment, because NHWC makes its elements neighbours; rows that follow each other
     without a gap are one.  An odd element is paired with a zero weight, and so are the filters of a block's rest.
@@ -40,7 +42,8 @@ def pack(layer: Layer, pitch: int) -> tuple[int, int, Array]:
     segments, length = (1, height * width * channels) if pitch == width * channels else (height, width * channels)
     pairs = -(-length // 2)
     vectors = blocks(filters) * BLOCK // LANES
-    packed = np.zeros((segments, 2 * pairs, vectors * LANES), np.int16)
+    dtype = np.int8 if inside(Range.of(layer.weights.min(), layer.weights.max()), INT8) else np.int16
+    packed = np.zeros((segments, 2 * pairs, vectors * LANES), dtype)
     packed[:, :length, :filters] = layer.weights.reshape(segments, length, filters)
     packed = packed.reshape(segments, pairs, 2, vectors, LANES).transpose(3, 0, 1, 4, 2)
     return segments, pairs, aligned(packed)

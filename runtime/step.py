@@ -12,6 +12,7 @@ from cnn2snn_ir.dialects import akida2, qnn
 from cnn2snn_ir.ir import Op
 from cnn2snn_ir.reference.interpreter import evaluate
 from cnn2snn_ir.runtime.buffers import Buffers
+from cnn2snn_ir.runtime.storage import Buffer
 from cnn2snn_ir.runtime.window import shift_in
 
 Call = Callable[[int], None]
@@ -44,6 +45,17 @@ class ReferenceStep:
                 result[:count] = array
 
         return call
+
+
+def border_call(buffer: Buffer) -> Call:
+    """Writes the border of a map."""
+    layout, around = buffer.layout, buffer.layout.around()
+    pixels = buffer.padded.reshape(buffer.padded.shape[0], -1, layout.channels)
+
+    def call(count: int) -> None:
+        pixels[:count, around // layout.channels] = layout.fill
+
+    return call
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """How values lie in memory: NHWC, with the border that the layers reading them need.
 
-A border is written once, when the buffer is made, and never again: a convolution reads its padding like any
-other pixel, and no layer ever copies its input.
+A border is written beforehand: a convolution reads its padding like any other pixel, and no layer ever copies its
+input.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class Layout:
 
     def pixels(self) -> Offsets:
         """Element offsets, within a sample, of the channel vectors in row-major order."""
-        index = np.arange(self.sample_size, dtype=np.int64).reshape(self.padded or (1,))
-        return np.ascontiguousarray(self.inside(index[None])[0, ..., 0]).reshape(-1)
+        index = np.arange(0, self.sample_size, self.channels).reshape(self.padded[:-1] or (1,))
+        return np.ascontiguousarray(self.inside(index[None])).reshape(-1)
 
     def inside(self, padded: Array) -> Array:
         """The view without the border of an array [batch, *padded]."""
@@ -77,6 +77,12 @@ class Layout:
             return padded
         (top, _), (left, _) = self.border
         return padded[:, top : top + self.shape[0], left : left + self.shape[1]]
+
+    def around(self) -> Offsets:
+        """Element offsets, within a sample, of the channel vectors of the border."""
+        outside = np.ones((1, *self.padded[:-1]), bool)
+        self.inside(outside)[...] = False
+        return np.flatnonzero(outside) * self.channels
 
     def allocate(self, samples: int) -> Buffer:
         """Aligned memory for `samples` samples, border filled."""

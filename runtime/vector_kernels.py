@@ -32,9 +32,11 @@ ROWS = 8 if llvm.get_host_cpu_features().get("avx512bw") else 2
 EIGHTS = np.arange(BLOCK).reshape(4, 2, 4).transpose(1, 0, 2).reshape(-1)
 """Order of the channels when two vectors are interleaved within 128-bit lanes, as x86 does: 0..3, 8..11, …, 4..7, …"""
 
-I16, I32, I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
+I8, I16, I32, I64 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64)
 SUMS = ir.VectorType(I32, LANES)
 PAIRS = ir.VectorType(I16, BLOCK)
+STORED = {1: ir.VectorType(I8, BLOCK), 2: PAIRS}
+"""Pairs of weights in memory, by their bytes."""
 PRODUCTS = ir.VectorType(I32, BLOCK)
 SHORTS = ir.VectorType(I16, LANES)
 
@@ -42,14 +44,14 @@ Builder: TypeAlias = Any
 """`ir.IRBuilder`, of a library without type hints."""
 
 
-def dot_tile(rows: int, vectors: int) -> Any:
+def dot_tile(rows: int, vectors: int, weight_bytes: int) -> Any:
     """A function that computes `rows` positions of `vectors` · 16 filters.
 
         tile(x, starts, segments, pitch, pairs, w, constants, width, y, wide, places, first, channels)
 
     x: address of int16 elements; starts: address of int64 element offsets, one a row.  Each row is multiplied with
     `segments` runs of 2 · pairs elements, `pitch` elements apart.
-    w: address of int16 weights [vector][segment][pair][filter][2].
+    w: address of weights [vector][segment][pair][filter][2] of `weight_bytes`; one byte becomes two as it is read.
     constants: address of the int32 table [8][width] of `Formula.constants`.
     y: address of int16 elements, or int32 if `wide`; places: address of int64 element offsets in y, one a row.
     first: number of the first filter, of `channels`.
@@ -60,7 +62,7 @@ def dot_tile(rows: int, vectors: int) -> Any:
         def codegen(context: Any, b: Builder, signature: Any, values: Any) -> Any:
             x, starts, segments, pitch, pairs, w, *rest = values
             xs = _row_pointers(b, x, starts, rows)
-            weights = b.inttoptr(w, PAIRS.as_pointer())
+            weights = b.inttoptr(w, STORED[weight_bytes].as_pointer())
             size = b.mul(segments, pairs)
             sums = _biases(b, rows, vectors, *rest)
             with cgutils.for_range(b, segments) as segment:
@@ -68,7 +70,8 @@ def dot_tile(rows: int, vectors: int) -> Any:
                 base = b.mul(segment.index, pairs)
                 with cgutils.for_range(b, pairs) as pair:
                     index = b.add(base, pair.index)
-                    columns = [_load(b, weights, b.add(index, b.mul(size, I64(v))), 64) for v in range(vectors)]
+                    at = [b.add(index, b.mul(size, I64(v))) for v in range(vectors)]
+                    columns = [_widened(b, _load(b, weights, place, BLOCK * weight_bytes)) for place in at]
                     for head, row in zip(heads, sums, strict=True):
                         two = b.bitcast(_broadcast(b, _load(b, head, pair.index, 2)), PAIRS)
                         for column, total in zip(columns, row, strict=True):
@@ -113,6 +116,11 @@ def depthwise_tile(rows: int) -> Any:
         return types.void(*[types.int64] * 12), codegen
 
     return tile
+
+
+def _widened(b: Builder, weights: Any) -> Any:
+    """Weights as int16."""
+    return weights if weights.type == PAIRS else b.sext(weights, PAIRS)
 
 
 def _row_pointers(b: Builder, x: Any, starts: Any, rows: int) -> list[Any]:

@@ -1,16 +1,9 @@
 """The means and variances from which the zoo's thresholds follow are those that random inputs have."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from cnn2snn_ir.dialects.geometry import Padding, borders, window_count
-
-sys.path.append(str(Path(__file__).parent.parent.parent))
 
 from benchmarks.zoo_moments import (
     Firing,
@@ -22,6 +15,7 @@ from benchmarks.zoo_moments import (
     through_dense,
     through_depthwise,
 )
+from cnn2snn_ir.dialects.geometry import Padding, borders, window_count
 
 SIZE, KERNEL = 12, 3
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import published, zoo
+from benchmarks.zoo_networks import AKIDA1, Kind
 from cnn2snn_ir.dialects.hardware import Pool
 from cnn2snn_ir.ir import ui
 from cnn2snn_ir.ir.verify import verify
@@ -18,10 +20,6 @@ from cnn2snn_ir.runtime.model import Model
 from cnn2snn_ir.text import print_module
 
 ROOT = Path(__file__).parent.parent.parent
-sys.path.append(str(ROOT))
-
-from benchmarks import published, zoo  # noqa: E402
-from benchmarks.zoo_networks import AKIDA1, Kind  # noqa: E402
 
 LARGE = ("_1.0_", "_224", "edge", "yolo", "face")
 """Parts of the names of networks that take a while."""
