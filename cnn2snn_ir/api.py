@@ -47,6 +47,7 @@ def convert(
     legalize: bool = True,
     validate: bool = True,
     samples: Array | None = None,
+    copies: int = 1,
     onnx_mode: str = "bounded",
 ) -> Model:
     """Compile a quantized model to an Akida program.
@@ -63,6 +64,8 @@ def convert(
         legalize: rewrite what the target has no layer for, where that is exact, instead of refusing it.
         validate: run the model and the program on a random input, and refuse a program that differs.
         samples: a batch of typical inputs; Akida 1 gets the levels right that are common among them.
+        copies: how often a layer of Akida 1 may have each of its neurons, so that the thresholds of the next are finer
+            and more of its levels right, or all; of the numbers up to this, each layer gets the smallest that does.
         onnx_mode: for models quantized by others than QuantizeML: `bounded` fits what the chip cannot do exactly and
             states the differences, `exact` refuses it.
 
@@ -83,6 +86,7 @@ def convert(
         legalize=legalize,
         validate=validate,
         samples=samples,
+        copies=copies,
         onnx_mode=onnx_mode,
     )
     for ignored in context.diagnostics:
@@ -111,6 +115,7 @@ def compile_model(
     legalize: bool = True,
     validate: bool = True,
     samples: Array | None = None,
+    copies: int = 1,
     onnx_mode: str = "bounded",
 ) -> tuple[Module, PassContext]:
     """Import, compile and validate; returns the module of the target and what the passes had to say."""
@@ -124,7 +129,7 @@ def compile_model(
     notes = Diagnostics()
     module = import_any(model, notes)
     version = version_for(module, target)
-    pipeline = pipeline_for(module, version, legalize, scaling, onnx_mode)
+    pipeline = pipeline_for(module, version, legalize, scaling, onnx_mode, copies)
     tail = Diagnostics(tail_diagnostics(module, allow_float_tail))
     if tail.errors:
         raise every_problem(module, pipeline, tail)
@@ -170,17 +175,18 @@ def pipeline_for(
     legalize: bool = True,
     scaling: tuple[float, float] | None = None,
     onnx_mode: str = "bounded",
+    copies: int = 1,
 ) -> Pipeline:
     """From the module as imported to a program; `scaling` is that of a legacy model's input.
 
-    Raises `CompileError` for a float model.
+    Raises `CompileError` for a float model, and for copies that a target does not have.
     """
     from cnn2snn_ir.passes.kinds import Kind, kind_of, not_quantized
     from cnn2snn_ir.passes.pipeline import Pipeline
     from cnn2snn_ir.passes.registry import find_pipeline
 
     kind = kind_of(module)
-    pipeline = find_pipeline(PIPELINES[version], legalize=legalize)
+    pipeline = find_pipeline(PIPELINES[version], legalize=legalize, **copies_for(version, copies))
     assert not isinstance(pipeline, str)
     if kind is Kind.FLOAT:
         raise not_quantized(module)
@@ -195,6 +201,21 @@ def pipeline_for(
 
         front = quantized_to_qnn(version, onnx_mode)
     return Pipeline(pipeline.anchor, (*front.items, *pipeline.items))
+
+
+def copies_for(version: AkidaVersion, copies: int) -> dict[str, int]:
+    """The choice of a pipeline for so many copies of neurons, which Akida 1 alone has a use for."""
+    if copies == 1:
+        return {}
+    from cnn2snn_ir.passes.copies import MOST_COPIES  # seldom asked for
+
+    if version is not AkidaVersion.v1:
+        message = "copies of neurons are for the thresholds of Akida 1"
+        raise fail("COPIES", message, found=f"{copies} for {version}", allowed="1", help="leave the option out")
+    if not 1 <= copies <= MOST_COPIES:
+        message = "a layer cannot have so many neurons for each of its channels"
+        raise fail("COPIES", message, found=str(copies), allowed=f"1 to {MOST_COPIES}")
+    return {"copies": copies}
 
 
 def every_problem(module: Module, pipeline: Pipeline, found: Diagnostics) -> CompileError:

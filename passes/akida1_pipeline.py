@@ -12,14 +12,18 @@ from cnn2snn_ir.passes.legality.check import CheckLegality
 from cnn2snn_ir.passes.legalize.write_out_dilation import WriteOutDilation
 from cnn2snn_ir.passes.limit_act_steps import LimitActSteps
 from cnn2snn_ir.passes.pipeline import MODULE, Pipeline
+from cnn2snn_ir.passes.refine_potentials import RefinePotentials
 from cnn2snn_ir.passes.sink_biases import SinkBiases
 from cnn2snn_ir.passes.synthesize_thresholds import SynthesizeThresholds
 from cnn2snn_ir.passes.widen_weights import WidenWeights
 from cnn2snn_ir.versions import AkidaVersion
 
 
-def akida1_default(legalize: bool = True) -> Pipeline:
-    """From an imported `qnn` module to an Akida 1 program; without `legalize`, only as the model states it."""
+def akida1_default(legalize: bool = True, copies: int = 1) -> Pipeline:
+    """From an imported `qnn` module to an Akida 1 program; without `legalize`, only as the model states it.
+
+    Layers may read up to so many `copies` of their channels, to have their levels right.
+    """
     return Pipeline(
         MODULE,
         (
@@ -31,6 +35,7 @@ def akida1_default(legalize: bool = True) -> Pipeline:
             FoldThresholds(),
             LimitActSteps(),
             *((WidenWeights(),) if legalize else ()),
+            *((RefinePotentials(copies),) if copies > 1 else ()),
             SynthesizeThresholds(),
             FuseBlocks(AkidaVersion.v1),
             CheckLegality(AkidaVersion.v1),  # blocks, and what no block took

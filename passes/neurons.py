@@ -12,6 +12,7 @@ from cnn2snn_ir.analysis.occurrence import Occurrence
 from cnn2snn_ir.analysis.registers import Limits, in_grains, synthesize
 from cnn2snn_ir.dialects import builtin, qnn
 from cnn2snn_ir.ir import Op, Value
+from cnn2snn_ir.passes.copies import copies_of
 from cnn2snn_ir.passes.fuse_blocks import is_image
 from cnn2snn_ir.reference import run
 from cnn2snn_ir.reference.arithmetic import Array, Ints, level_boundaries
@@ -73,13 +74,30 @@ def step_limits(op: qnn.Threshold) -> Limits:
     return Limits(limits.threshold, limits.act_step << (WIDEST - op.to.bits))
 
 
+def source_of(main: Main) -> Op:
+    """What makes the map whose channels the weights of a layer go by."""
+    source: Op = main.x.owner
+    while isinstance(source, (qnn.Reshape, qnn.DepthwiseConv2D)):
+        source = source.x.owner
+    return source
+
+
+def joined_weights(main: Main) -> Ints:
+    """The weights [n, filters] of a layer, those for all copies of a channel added up."""
+    weights, source = main.weights.int64, source_of(main)
+    copies, filters = copies_of(source), weights.shape[-1]
+    if copies == 1:
+        return weights.reshape(-1, filters)
+    found: Ints = weights.reshape(-1, copies, source.results[0].type.channels // copies, filters).sum(axis=1)
+    return found.reshape(-1, filters)
+
+
 def grains(op: qnn.Threshold) -> Ints:
     """What all potentials of each channel are multiples of: what the weights of its sums are."""
     main = main_of(op)
     if main is None:
         return np.ones(op.x.type.channels, np.int64)
-    weights = main.weights.int64.reshape(-1, main.weights.array.shape[-1])
-    found: Ints = np.maximum(np.gcd.reduce(weights, axis=0), 1)
+    found: Ints = np.maximum(np.gcd.reduce(joined_weights(main), axis=0), 1)
     return found
 
 
@@ -97,15 +115,20 @@ class Solution(NamedTuple):
     """The boundaries of the model and of the registers [channels, levels]."""
 
 
-def solve(op: qnn.Threshold, proven: Range, seen: Ints) -> Solution:
-    """The best registers, where potentials lie in `proven` and those in `seen` [n, channels] have been seen."""
+def solve(op: qnn.Threshold, proven: Range, seen: Ints | None = None, finer: Ints | None = None) -> Solution:
+    """The best registers, where potentials lie in `proven` and those in `seen` [n, channels] have been seen.
+
+    `finer` is what potentials and boundaries would be multiplied by, one number a channel.
+    """
     bits, grain = op.to.bits, grains(op)
     lowest, highest = (np.broadcast_to(b, (op.x.type.channels,)).astype(np.int64) for b in (proven.lo, proven.hi))
     wanted, lo, hi = in_grains(boundaries(op), grain), -(-lowest // grain), highest // grain
-    registers = synthesize(wanted, lo, hi, grain, step_limits(op), Occurrence(seen // grain, lo, hi))
+    seen = np.zeros((1, op.x.type.channels), np.int64) if seen is None else seen
+    units = grain if finer is None else grain * finer
+    registers = synthesize(wanted, lo, hi, units, step_limits(op), Occurrence(seen // grain, lo, hi))
     act_step = registers.act_step(bits)
-    given = in_grains(level_boundaries(registers.threshold, act_step, bits), grain)
-    return Solution(registers.threshold, act_step, grain, lo, hi, wanted, given)
+    given = in_grains(level_boundaries(registers.threshold, act_step, bits), units)
+    return Solution(registers.threshold, act_step, units, lo, hi, wanted, given)
 
 
 def potentials_seen(

@@ -46,6 +46,7 @@ PASSES = {
     "sink-biases": "cnn2snn_ir.passes.sink_biases:SinkBiases",
     "limit-act-steps": "cnn2snn_ir.passes.limit_act_steps:LimitActSteps",
     "widen-weights": "cnn2snn_ir.passes.widen_weights:WidenWeights",
+    "refine-potentials": "cnn2snn_ir.passes.refine_potentials:RefinePotentials",
     "synthesize-thresholds": "cnn2snn_ir.passes.synthesize_thresholds:SynthesizeThresholds",
     "convert-to-akida1": "cnn2snn_ir.passes.convert_to_akida1:ConvertToAkida1",
     "convert-to-akida2": "cnn2snn_ir.passes.convert_to_akida2:ConvertToAkida2",
@@ -111,7 +112,7 @@ def find_pass(name: str) -> type[Pass] | None:
     return _load(name, source) if source is not None else None
 
 
-def find_pipeline(name: str, **choices: bool) -> Pipeline | str:
+def find_pipeline(name: str, **choices: int) -> Pipeline | str:
     """The pipeline called `name`, or its text; raises KeyError if there is none.
 
     `choices` go to the function that builds it, which has a default for each.

@@ -116,6 +116,7 @@ def remarks(op: qnn.Threshold, count: Ints, reachable: Ints, bounded: Ints) -> I
             found=f"{len(others)} of {len(count)} channels, {int(count[others].sum())} of "
             f"{int(reachable[others].sum())} potentials; most in channel {worst}: {count[worst]} of {reachable[worst]}",
             allowed="the levels of the model",
-            help="the attribute `differs` of the layer lists them; give typical samples to have the common ones right",
+            help="the attribute `differs` of the layer lists them; give typical samples to have the common ones right, "
+            "or let layers have copies of their neurons (--copies)",
             severity=Severity.REMARK,
         )

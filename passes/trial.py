@@ -1,10 +1,10 @@
 """Trial runs: a module before and after it is rewritten, on the same inputs, compared under a contract.
 
-Outputs and memory are compared, and every value that keeps its name and its size; shapes may differ by dimensions
-of 1, as vectors become maps.  A real value that became an integer is compared with what that stands for, if its
-annotations (`scale`, `frac_bits`) tell; one that was multiplied by something (`rate`) with what it was before.  Floats
-are compared for equality under an exact contract; under `max-lsb(k)` those that integers were just made into, in steps
-of these integers, and others are left to where they come from.
+Outputs and memory are compared, and every value that keeps its name and its size, in each copy of its channels; shapes
+may differ by dimensions of 1, as vectors become maps.  A real value that became an integer is compared with what that
+stands for, if its annotations (`scale`, `frac_bits`) tell; one that was multiplied by something (`rate`) with what it
+was before.  Floats are compared for equality under an exact contract; under `max-lsb(k)` those that integers were just
+made into, in steps of these integers, and others are left to where they come from.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from cnn2snn_ir.dialects.builtin import Input, Module
 from cnn2snn_ir.dialects.hardware import LinearQuantizerLayer, QuantizerLayer
 from cnn2snn_ir.ir import AttrValue, ElementType, Op, Tensor
 from cnn2snn_ir.passes.base import OFF_BY, RATE, Contract, Pass
+from cnn2snn_ir.passes.copies import copies_of, in_copies
 from cnn2snn_ir.reference import run as interpret
 from cnn2snn_ir.reference.arithmetic import values
 
@@ -52,6 +53,8 @@ class Results(NamedTuple):
     values: dict[str, Array]
     off_by: dict[str, tuple[int, ...]]
     """What ops state about their results, by name: how far they may be off, one number a channel."""
+    copies: dict[str, int]
+    """How often a value has each of its channels, by name; those that have them once are left out."""
     outputs: tuple[Array, ...]
     memory: dict[str, Array]
     units: dict[str, Array]
@@ -97,6 +100,7 @@ class Trial(NamedTuple):
         """
         values: dict[str, Array] = {}
         off_by: dict[str, tuple[int, ...]] = {}
+        copies: dict[str, int] = {}
         units: dict[str, Array] = {}
 
         def observe(op: Op, array: Array) -> Array | None:
@@ -108,14 +112,17 @@ class Trial(NamedTuple):
                 units[name] = distance
             if stated := statement(op):
                 off_by[name] = stated
-            other = instead((given or {}).get(name), array, distance)
+            if (count := copies_of(op)) > 1:
+                copies[name] = count
+            other = (given or {}).get(name)
+            other = instead(None if other is None else in_copies(other, count, array.size), array, distance)
             return other if other is None or rate is None or array.dtype.kind != "f" else other * rate
 
         memory = dict(self.memory)
         outputs = interpret(module, self.inputs, observe, memory)
         owners = [value.owner for value in module.outputs]
         told = tuple(map(unit, owners)), tuple(map(statement, owners))
-        return Results(values, off_by, outputs, memory, units, *told)
+        return Results(values, off_by, copies, outputs, memory, units, *told)
 
     def again(self, module: Module, before: Results, contract: Contract) -> Results:
         """The results after a pass; each op reads what it read before, if the contract is about ops."""
@@ -126,9 +133,15 @@ class Trial(NamedTuple):
         for name, array in after.values.items():
             old = before.values.get(name)
             distance = after.units.get(name)
+            copies = after.copies.get(name, 1)
+            old = None if old is None else in_copies(old, copies, array.size)
             if old is not None and old.size == array.size and comparable(old, array, distance):
                 stated = after.off_by.get(name, ())
                 yield from self._differences(old, array, contract, f"%{name}", where, stated, distance)
+            elif old is not None and copies > 1:
+                found, allowed = (str(math.prod(a.shape[1:])) for a in (array, old))
+                message = f"%{name} has not the {copies} copies that it says"
+                yield Diagnostic("PASS-VALIDATE", message, where, found, allowed)
         if before.memory.keys() != after.memory.keys():
             names = [", ".join(sorted(r.memory)) or "nothing" for r in (after, before)]
             yield Diagnostic("PASS-VALIDATE", "the module remembers something else", where, names[0], names[1])

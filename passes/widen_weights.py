@@ -72,7 +72,7 @@ def room(main: Main) -> Ints | None:
 
 def all_right(op: qnn.Threshold, proven: Range) -> bool:
     """True if two registers put every level right as it is."""
-    found = solve(op, proven, np.zeros((1, op.x.type.channels), np.int64))
+    found = solve(op, proven)
     return not level_errors(found.wanted, found.given, found.lo, found.hi)[0].any()
 
 
@@ -81,6 +81,11 @@ def widen(op: qnn.Threshold, main: Main, factors: Ints) -> None:
     main.weights = Tensor.of(main.weights.int64 * factors, WIDE, main.weights.name)
     if isinstance(depthwise := main.x.owner, qnn.DepthwiseConv2D):  # both halves of a separable layer have one width
         depthwise.weights = Tensor.of(depthwise.weights.int64, WIDE, depthwise.weights.name)
+    move_boundaries(op, main, factors)
+
+
+def move_boundaries(op: qnn.Threshold, main: Main, factors: Ints) -> None:
+    """The boundaries for potentials that became `factors` [channels] times as large, and lost their names with that."""
     boundaries = (op.thresholds.int64 - 1) * factors[:, None] + 1
     element = op.thresholds.type.element
     bits = max(element.bits, *(int(b).bit_length() + 1 for b in (boundaries.min(), boundaries.max())))

@@ -21,6 +21,7 @@ from cnn2snn_ir.dialects import builtin
 from cnn2snn_ir.dialects.builtin import Module
 from cnn2snn_ir.ir import Op, Tensor
 from cnn2snn_ir.ir.location import layers
+from cnn2snn_ir.passes.copies import copies_of, in_copies
 from cnn2snn_ir.reference import run as interpret
 from cnn2snn_ir.reference.interpreter import Memory
 from cnn2snn_ir.runtime.model import Model
@@ -160,6 +161,8 @@ class Row:
     name: str
     levels: tuple[str, ...]
     fused_into: str = ""
+    copies: int = 1
+    """How often the program has each of its channels."""
     differences: list[Difference] = field(default_factory=list)
 
     @property
@@ -250,7 +253,7 @@ def compare_levels(levels: Sequence[Level], x: Array) -> Comparison:
             for row in result.rows:
                 for difference in row.differences:
                     expected, found = values[difference.against][row.name], values[difference.level][row.name]
-                    difference.update(expected, found, step, start)
+                    difference.update(in_copies(expected, row.copies, found.size), found, step, start)
     return result
 
 
@@ -261,8 +264,8 @@ def rows_of(levels: Sequence[Level]) -> list[Row]:
     rows = []
     for name in merged([list(k) for k in keys]):
         having = [(level.name, k[name]) for level, k in zip(levels, keys, strict=True) if name in k]
-        sizes = {math.prod(op.results[0].type.per_sample) for _, op in having}
-        row = Row(name, tuple(level for level, _ in having))
+        sizes = {math.prod(op.results[0].type.per_sample) // copies_of(op) for _, op in having}
+        row = Row(name, tuple(level for level, _ in having), copies=copies_of(having[-1][1]))
         if len(sizes) == 1:  # a value of another size is not the same value
             row.differences = [Difference(level, having[0][0]) for level, _ in having[1:]]
         if having[-1][0] != levels[-1].name:

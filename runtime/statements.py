@@ -9,6 +9,7 @@ import numpy as np
 from cnn2snn_ir.dialects.akida1 import NeuralLayer
 from cnn2snn_ir.dialects.builtin import Module
 from cnn2snn_ir.passes.base import OFF_BY, STATED
+from cnn2snn_ir.passes.copies import in_copies
 from cnn2snn_ir.passes.trial import Trial, too_far
 from cnn2snn_ir.runtime.storage import Array
 
@@ -31,9 +32,10 @@ def beyond_statement(program: Module, values: Mapping[str, Array], samples: Arra
     """
     found = Trial({op.result.name or "": samples for op in program.inputs}, {}, ()).run(program, values)
     known = {name: array for name, array in found.values.items() if name in values and array.dtype.kind != "f"}
+    models = {name: in_copies(values[name], found.copies.get(name, 1), array.size) for name, array in known.items()}
     return [
         name
         for name, array in known.items()
-        if values[name].size == array.size
-        and too_far(values[name].reshape(array.shape), array, STATED, found.off_by.get(name, ())).any()
+        if models[name].size == array.size
+        and too_far(models[name].reshape(array.shape), array, STATED, found.off_by.get(name, ())).any()
     ]

@@ -83,6 +83,10 @@ def convert(
         Path | None,
         typer.Option("--samples", help="Typical inputs (.npz, .npy): Akida 1 gets their common levels right."),
     ] = None,
+    copies: Annotated[
+        int,
+        typer.Option("--copies", help="Akida 1: neurons for a channel, at most; finer thresholds for more of them."),
+    ] = 1,
     allow_float_tail: AllowFloatTail = False,
     no_legalize: NoLegalize = False,
     no_validate: NoValidate = False,
@@ -108,6 +112,7 @@ def convert(
             legalize=not no_legalize,
             validate=not no_validate,
             samples=None if samples is None else read_batch(samples),
+            copies=copies,
             onnx_mode=onnx_mode,
         )
         write_program(module, path)
@@ -129,7 +134,8 @@ def tell_stated(module: Module) -> None:
     if off := stated(module):
         print(
             f"note: {off} of {neurons(module)} neurons give some potentials a neighbouring level: two registers hold "
-            "all their boundaries (`cnn2snn check --target v1` has the layers, `differs` in the IR the potentials)",
+            "all their boundaries (`cnn2snn check --target v1` has the layers, `differs` in the IR the potentials; "
+            "--copies puts more of them right)",
             file=sys.stderr,
         )
 

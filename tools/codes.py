@@ -24,6 +24,7 @@ BROKEN_MODEL = "save or copy the model file again"
 COMPILER_BUG = "a bug of the compiler: please report it with the reproducer that was written"
 
 CHECKS = {
+    "COPIES": Meaning("layers of Akida 1 have 1 to 16 neurons for a channel, those of others 1", "ask for fewer"),
     "TARGET": Meaning("the Akida generation is unknown", "target v1 or v2"),
     "DEVICE": Meaning("there is no such device", "`cnn2snn devices` lists them; a file of one's own ends in .toml"),
     "DEVICE-GENERATION": Meaning("the program is for chips of another generation", "convert with --target v1 or v2"),
@@ -88,7 +89,7 @@ CHECKS = {
     ),
     "AK1-LEVEL-01": Meaning(
         "some potentials reach a neighbouring level, because two registers cannot put every level right (a remark)",
-        "nothing; typical samples (--samples) have the common potentials right",
+        "nothing; typical samples (--samples) have the common ones right, copies of neurons (--copies) more or all",
     ),
     "AK1-STEP-01": Meaning(
         "levels lie further apart than a register holds, so they were moved together and weights divided (a warning)",

@@ -155,6 +155,28 @@ def test_a_conversion_for_akida_1_says_what_its_neurons_cannot(tmp_path, capsys)
     assert "FILE-MISSING" in failing(missing, capsys)
 
 
+def test_copies_of_neurons_make_a_program_for_akida_1_that_is_the_model(tmp_path, capsys):
+    model, program = str(EXAMPLES / "mnist_v1_i8_w4_a4_ptq.h5"), str(tmp_path / "v1.fbz")
+    assert main(["convert", "-m", model, "-o", program, "--target", "v1", "--copies", "6"]) == 0
+    err = capsys.readouterr().err
+    assert err.count("6 copies of the 16 channels that it reads: 20 of 32 channels had levels") == 1
+    assert "two registers cannot put right, none still" in err
+    assert main(["compare", model, program, "-i", str(EXAMPLES / "mnist_1000.npz"), "--count", "60"]) == 0
+    assert "7/7 layers compared (6 more are fused into them) on 60 samples: all equal" in capsys.readouterr().out
+    assert main(["simulate", program, "-i", str(EXAMPLES / "mnist_1000.npz"), "--device", "AKD1000"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("target", "copies", "found"), [("v2", 2, "2 for v2"), ("v1", 0, "0"), ("v1", 17, "17"), ("v1", -1, "-1")]
+)
+def test_copies_that_cannot_be(target, copies, found, tmp_path, capsys):
+    arguments = ["convert", "-m", str(EXAMPLES / "mnist_v1_i8_w4_a4_ptq.h5"), "-o", str(tmp_path / "v1.fbz")]
+    err = failing([*arguments, "--target", target, "--copies", str(copies)], capsys)
+    assert "COPIES" in err
+    assert f"found: {found}\n" in err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_target(model, capsys, monkeypatch):
     assert "AK1-ACT-02" in failing(["convert", "-m", str(model), "--target", "v1"], capsys)
     monkeypatch.setenv("CNN2SNN_TARGET_AKIDA_VERSION", "v3")

@@ -13,7 +13,7 @@ from generators.legacy import FILES, Line, networks
 from generators.recorded import EXAMPLES, FIXTURES
 from hypothesis import HealthCheck, given, settings
 
-from cnn2snn_ir import convert
+from cnn2snn_ir import convert, load
 from cnn2snn_ir.dialects import nn, qnn
 from cnn2snn_ir.dialects.builtin import Module
 from cnn2snn_ir.dialects.geometry import Padding
@@ -112,6 +112,23 @@ def test_the_program(name, images, tmp_path):
     off_by = [max(layer.op.annotations.get("off_by", (0,))) for layer in model.layers]
     assert any(off_by) is (name not in WIDENED)
     assert np.allclose(found, integers, rtol=0, atol=1e-6) is (name in WIDENED)
+
+
+@pytest.mark.parametrize(("copies", "agreement"), [(2, 0.996), (4, 0.998), (10, 1.0)])
+def test_copies_of_neurons_decide_as_keras_does(copies, agreement, images, tmp_path):
+    """Weights that fill 4 bits have room again when two or more of them add up; with 10 every level is proven right."""
+    name = "mnist_legacy_iq8_wq4_aq4"
+    model = convert(EXAMPLES / f"{name}.h5", tmp_path / "model.fbz", copies=copies)
+    found, keras = load(tmp_path / "model.fbz").predict(images[0]).reshape(1000, 10), expected(name)
+    decided = found.argmax(1)
+    assert (decided == keras.argmax(1)).mean() >= agreement
+    assert (decided == images[1]).mean() == pytest.approx(ACCURACY[name], abs=0.0021)
+    for sample in np.flatnonzero(decided != keras.argmax(1)):
+        # none of these images was decided by more than the levels that are left may move a potential by
+        mine, theirs = decided[sample], keras[sample].argmax()
+        assert keras[sample][theirs] - keras[sample][mine] < 3 * np.abs(found - keras).std()
+    inexact = [layer.output_name for layer in model.layers if "off_by" in layer.op.annotations]
+    assert (inexact == ["re_lu_9"]) is (copies == 10)
 
 
 WIDENED = ("mnist_legacy_iq8_wq2_aq2", "mnist_legacy_iq8_wq4_aq1")

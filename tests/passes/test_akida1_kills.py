@@ -12,6 +12,7 @@ from cnn2snn_ir.passes.convert_to_akida1 import ConvertToAkida1
 from cnn2snn_ir.passes.instruments import PassFaultError, ValidateEach, WholeTrial
 from cnn2snn_ir.passes.manager import PassManager
 from cnn2snn_ir.passes.pipeline import Pipeline, parse_pipeline
+from cnn2snn_ir.passes.refine_potentials import RefinePotentials
 from cnn2snn_ir.passes.sink_biases import SinkBiases
 from cnn2snn_ir.passes.synthesize_thresholds import SynthesizeThresholds
 from cnn2snn_ir.passes.widen_weights import WidenWeights
@@ -38,6 +39,13 @@ def narrow():
     return b.finish(b.emit(qnn.Threshold(x, levels, ui(2)), "conv_relu"))
 
 
+def chain():
+    """Two layers of neurons, the second of which has levels that two registers cannot put right."""
+    b = Neurons(2)
+    x = b.stem(b.input((5, 5, 1)), filters=4)
+    return b.finish(b.dequantize(b.dense(b.emit(qnn.SumPool(b.fire(b.conv(x, "conv", 3, bits=4), "out"))), "d", 2, 4)))
+
+
 def without_statements(module):
     for op in module.body:
         op.annotations.pop("off_by", None)
@@ -62,6 +70,15 @@ WIDENING = {
     "boundaries one potential late": edit(layer(qnn.Threshold), "thresholds", values(lambda a: a + 7)),
     "weights not multiplied": edit(layer(qnn.Conv2D), "weights", values(lambda a: a // 7)),
 }
+REFINING = {
+    "boundaries of the coarser potentials": edit(layer(qnn.Threshold, 1), "thresholds", values(lambda a: a // 3)),
+    "the weights once for every copy": edit(layer(qnn.Conv2D, 1), "weights", values(lambda a: a // 3)),
+    "copies next to each other": edit(
+        layer(qnn.Conv2D), "weights", values(lambda a: a[..., np.arange(a.shape[-1]) // 3])
+    ),
+    "a copy with other levels": edit(layer(qnn.Threshold), "thresholds", values(lambda a: np.vstack([a[1:], a[:1]]))),
+    "not said how many copies": lambda module: layer(qnn.Threshold)(module).annotations.update(copies=2),
+}
 SYNTHESIS = {
     "levels of another neuron": edit(layer(qnn.Fire), "threshold", values(swap)),
     "half a step forgotten": edit(layer(qnn.Fire, 1), "threshold", values(lambda a: a - 60)),
@@ -75,6 +92,7 @@ BY_MAP = values(lambda a: a.reshape(4, 5, 3, -1).transpose(1, 2, 0, 3).reshape(a
 KILLS = {
     **{name: (neurons, TO_BLOCKS, ConvertToAkida1(), bug) for name, bug in CONVERSION.items()},
     **{name: (narrow, "canonicalize", WidenWeights(), bug) for name, bug in WIDENING.items()},
+    **{name: (chain, TO_LEVELS, RefinePotentials(3), bug) for name, bug in REFINING.items()},
     **{name: (neurons, TO_LEVELS, SynthesizeThresholds(), bug) for name, bug in SYNTHESIS.items()},
     **{name: (neurons, TO_BIASES, SinkBiases(), bug) for name, bug in SINKING.items()},
     "no padding value": (padded, TO_BLOCKS, ConvertToAkida1(), edit(layer(IC), "padding_value", lambda value: 0)),

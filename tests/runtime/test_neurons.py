@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from generators.neurons import flattened, neurons, random_neurons
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cnn2snn_ir.analysis.ranges import value_ranges
 from cnn2snn_ir.dialects import akida1, builtin, qnn
 from cnn2snn_ir.dialects.geometry import Padding
 from cnn2snn_ir.dialects.hardware import Pool
 from cnn2snn_ir.ir import F32, Graph, Tensor, si, ui
+from cnn2snn_ir.passes.akida1_pipeline import akida1_default
 from cnn2snn_ir.passes.instruments import CheckChanged, ValidateEach, VerifyEach, VerifyRoundTrip, WholeTrial
 from cnn2snn_ir.passes.manager import PassManager
 from cnn2snn_ir.passes.pipeline import parse_pipeline
@@ -49,11 +51,11 @@ def check_ranges(module, expected):
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(random_neurons())
-def test_random_networks(module):
+@given(random_neurons(), st.sampled_from([1, 1, 2, 3]))
+def test_random_networks(module, copies):
     trial = WholeTrial(module)
     instruments = [trial, ValidateEach(1), CheckChanged(), VerifyRoundTrip(), VerifyEach()]
-    PassManager(parse_pipeline(PIPELINE), instruments).run(module)
+    PassManager(akida1_default(copies=copies), instruments).run(module)
     trial.check(module, PIPELINE)
     assert module.annotations["target"] == "v1"
     check_ranges(module, check_engine(module, 1))
