@@ -1,5 +1,7 @@
 """The numba backend: 16-bit integers in and out of every layer, 32-bit sums, one fused pass for all the rest.
 
+Where elements and weights are bytes, a convolution reads them as such, on processors that multiply them.
+
 A layer whose numbers do not provably fit is left to the NumPy backend's float products, or to the reference.
 """
 
@@ -49,7 +51,9 @@ class NumbaBackend:
         if layers:
             operands = [program.ranges[v] for v in op.operands]
             kernels_do = all(fits(layer, operands) for layer in layers)
-            return tuple(layer_step(layer, program.layouts) for layer in layers) if kernels_do else blas_steps(layers)
+            if not kernels_do:
+                return blas_steps(layers)
+            return tuple(layer_step(layer, program.layouts, operands) for layer in layers)
         step = plain_step(op, program)
         return () if step is None else (step,)
 

@@ -16,7 +16,16 @@ from typing import Any
 import numpy as np
 from numba import carray, njit
 
-from cnn2snn_ir.runtime.vector_kernels import BLOCK, LANES, ROWS, depthwise_tile, dot_tile, pointer
+from cnn2snn_ir.runtime.vector_kernels import (
+    BLOCK,
+    LANES,
+    MULTIPLIES_BYTES,
+    ROWS,
+    Form,
+    depthwise_tile,
+    dot_tile,
+    pointer,
+)
 
 
 class Kernel(IntEnum):
@@ -33,6 +42,7 @@ class Kernel(IntEnum):
     COPY = 8
     LEVELS = 9
     FILL = 10
+    NARROW = 11
 
 
 _FIELDS = (
@@ -50,10 +60,10 @@ _FIELDS = (
     ("constants", "address of the table of `Formula.constants`, int32 [8][width]"),
     ("width", "its row length"),
     ("w", "address of the packed weights"),
-    ("w_wide", "1 if they are int16, 0 if int8; those of a depthwise convolution are int16"),
+    ("form", "a `Form` of a convolution; a depthwise one has 16-bit elements and weights"),
     ("segments", "runs of neighbours in a window"),
     ("pitch", "elements from one run to the next"),
-    ("pairs", "pairs of elements in a run, or pairs of taps"),
+    ("groups", "groups of elements in a run, or pairs of taps"),
     ("taps", "address of int64 offsets of a window's taps [pair][2]"),
     ("b", "address of the second operand of an addition, int16"),
     ("b_size", "elements from one of its samples to the next"),
@@ -110,10 +120,11 @@ def _locate(c, at, total, rows, x_starts, y_places, starts, places):  # type: ig
                 sample += 1
 
 
-def _convolution(weight_bytes: int) -> Any:
-    """The kernel for weights of so many bytes, 1 or 2."""
-    many_two, many_one = dot_tile(ROWS, 2, weight_bytes), dot_tile(ROWS, 1, weight_bytes)
-    one_two, one_one = dot_tile(1, 2, weight_bytes), dot_tile(1, 1, weight_bytes)
+def _convolution(form: Form) -> Any:
+    """The kernel for elements and weights of a form."""
+    many_two, many_one = dot_tile(ROWS, 2, form), dot_tile(ROWS, 1, form)
+    one_two, one_one = dot_tile(1, 2, form), dot_tile(1, 1, form)
+    group_bytes = form.vector_bytes
 
     @njit(error_model="numpy")
     def convolve(samples, c):  # type: ignore[no-untyped-def]
@@ -122,10 +133,10 @@ def _convolution(weight_bytes: int) -> Any:
         y_places = carray(pointer(c.places), c.positions, np.int64)
         total = samples * c.positions
         rows = ROWS if total > 1 else 1
-        vector_bytes = c.segments * c.pairs * BLOCK * weight_bytes
+        vector_bytes = c.segments * c.groups * group_bytes
         starts, places = np.empty(ROWS, np.int64), np.empty(ROWS, np.int64)
         s, p = starts.ctypes.data, places.ctypes.data
-        x, segments, pitch, pairs, constants, width = c.x, c.segments, c.pitch, c.pairs, c.constants, c.width
+        x, segments, pitch, groups, constants, width = c.x, c.segments, c.pitch, c.groups, c.constants, c.width
         y, wide, channels = c.y, c.y_wide, c.channels
         for done in range(0, total, rows):
             _locate(c, done, total, rows, x_starts, y_places, starts, places)
@@ -133,18 +144,19 @@ def _convolution(weight_bytes: int) -> Any:
                 w = c.w + first // LANES * vector_bytes
                 if first + LANES < channels:
                     if rows == ROWS:
-                        many_two(x, s, segments, pitch, pairs, w, constants, width, y, wide, p, first, channels)
+                        many_two(x, s, segments, pitch, groups, w, constants, width, y, wide, p, first, channels)
                     else:
-                        one_two(x, s, segments, pitch, pairs, w, constants, width, y, wide, p, first, channels)
+                        one_two(x, s, segments, pitch, groups, w, constants, width, y, wide, p, first, channels)
                 elif rows == ROWS:
-                    many_one(x, s, segments, pitch, pairs, w, constants, width, y, wide, p, first, channels)
+                    many_one(x, s, segments, pitch, groups, w, constants, width, y, wide, p, first, channels)
                 else:
-                    one_one(x, s, segments, pitch, pairs, w, constants, width, y, wide, p, first, channels)
+                    one_one(x, s, segments, pitch, groups, w, constants, width, y, wide, p, first, channels)
 
     return convolve
 
 
-_convolve_narrow, _convolve_wide = _convolution(1), _convolution(2)
+_convolve_shorts, _convolve_byte_weights = _convolution(Form.SHORTS), _convolution(Form.BYTE_WEIGHTS)
+_convolve_bytes = _convolution(Form.BYTES if MULTIPLIES_BYTES else Form.SHORTS)
 
 
 @njit(error_model="numpy")
@@ -156,7 +168,7 @@ def _depthwise(samples, c):  # type: ignore[no-untyped-def]
     rows = ROWS if total > 1 else 1
     starts, places = np.empty(ROWS, np.int64), np.empty(ROWS, np.int64)
     s, p = starts.ctypes.data, places.ctypes.data
-    taps, pairs, constants, width, y, wide, channels = c.taps, c.pairs, c.constants, c.width, c.y, c.y_wide, c.channels
+    taps, pairs, constants, width, y, wide, channels = c.taps, c.groups, c.constants, c.width, c.y, c.y_wide, c.channels
     for done in range(0, total, rows):
         _locate(c, done, total, rows, x_starts, y_places, starts, places)
         for first in range(0, channels, BLOCK):
@@ -343,6 +355,15 @@ def _fill(samples, c, x, y):  # type: ignore[no-untyped-def]
                 out[m] = x[m]
 
 
+@njit(error_model="numpy")
+def _narrow(samples, c):  # type: ignore[no-untyped-def]
+    """The same elements in a byte each, borders included."""
+    x = carray(pointer(c.x), samples * c.x_size, np.int16)
+    y = carray(pointer(c.y), samples * c.x_size, np.uint8)
+    for i in range(len(y)):
+        y[i] = x[i]
+
+
 @compiled
 def execute(samples, commands):  # type: ignore[no-untyped-def]
     """Run `commands`, an array of `COMMAND`, on the first `samples` samples of the buffers they name."""
@@ -354,10 +375,12 @@ def execute(samples, commands):  # type: ignore[no-untyped-def]
         wide_x = carray(pointer(c.x), x_length, np.int32)
         wide_y = carray(pointer(c.y), y_length, np.int32)
         if c.kernel == 0:
-            if c.w_wide:
-                _convolve_wide(samples, c)
+            if c.form == 11:
+                _convolve_bytes(samples, c)
+            elif c.form == 21:
+                _convolve_byte_weights(samples, c)
             else:
-                _convolve_narrow(samples, c)
+                _convolve_shorts(samples, c)
         elif c.kernel == 1:
             _depthwise(samples, c)
         elif c.kernel == 2:
@@ -406,3 +429,5 @@ def execute(samples, commands):  # type: ignore[no-untyped-def]
                 _fill(samples, c, carray(pointer(c.x), c.channels, np.int32), wide_y)
             else:
                 _fill(samples, c, carray(pointer(c.x), c.channels, np.int16), y)
+        elif c.kernel == 11:
+            _narrow(samples, c)

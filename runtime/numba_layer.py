@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -15,10 +15,10 @@ from cnn2snn_ir.runtime.buffers import Buffers
 from cnn2snn_ir.runtime.commands import Commands, Fields, reading, writing
 from cnn2snn_ir.runtime.layer import Layer
 from cnn2snn_ir.runtime.numba_kernels import Kernel
-from cnn2snn_ir.runtime.packing import pack, pack_depthwise, whole_blocks
-from cnn2snn_ir.runtime.requantize import INT16, INT32, inside
+from cnn2snn_ir.runtime.packing import form_of, of_bytes, pack, pack_depthwise, whole_blocks
+from cnn2snn_ir.runtime.requantize import INT16, INT32, UINT8, inside
 from cnn2snn_ir.runtime.storage import Buffer, Layout, Offsets
-from cnn2snn_ir.runtime.vector_kernels import BLOCK
+from cnn2snn_ir.runtime.vector_kernels import BLOCK, MULTIPLIES_BYTES
 
 
 class Stage(NamedTuple):
@@ -53,9 +53,9 @@ class LayerStep:
     stages: tuple[Stage, ...]
 
     @classmethod
-    def of(cls, layer: Layer, x: Layout, y: Layout) -> LayerStep:
-        """The step for operands and results of these layouts."""
-        return cls(layer.op, tuple(stages(layer, x, y)))
+    def of(cls, layer: Layer, x: Layout, y: Layout, operands: Iterable[Range]) -> LayerStep:
+        """The step for operands and results of these layouts, and operands in these ranges."""
+        return cls(layer.op, tuple(stages(layer, x, y, operands)))
 
     def bind(self, buffers: Buffers) -> Commands:
         """See `Step`."""
@@ -72,8 +72,18 @@ class LayerStep:
         return Commands.joined(commands)
 
 
-def stages(layer: Layer, x: Layout, y: Layout) -> Iterator[Stage]:
+def byte_products(layer: Layer, operands: Iterable[Range]) -> bool:
+    """True if products of bytes are exact.  Even a pointwise layer of 8 filters is worth making bytes of its input."""
+    if not MULTIPLIES_BYTES or layer.depthwise or not of_bytes(layer.weights):
+        return False
+    return all(inside(values, UINT8) for values in (*operands, Range.of(layer.fill.min(), layer.fill.max())))
+
+
+def stages(layer: Layer, x: Layout, y: Layout, operands: Iterable[Range]) -> Iterator[Stage]:
     """The commands of a layer in order."""
+    if byte_products(layer, operands):
+        x = replace(x, dtype=np.dtype(np.uint8))
+        yield Stage(Kernel.NARROW, np.empty(0, np.int64), {}, x)
     *before, last = parts(layer, y)
     for make, result in before:
         yield make(layer, x, result, result.pixels())._replace(result=result)
@@ -105,16 +115,16 @@ def convolution(layer: Layer, x: Layout, y: Layout, places: Offsets) -> Stage:
     """The sums of products and the first formula."""
     if layer.depthwise:
         return depthwise_convolution(layer, x, y, places)
-    pitch = layer.row_pitch(x)
-    segments, pairs, w = pack(layer, pitch)
+    pitch, form = layer.row_pitch(x), form_of(layer, x)
+    segments, groups, w = pack(layer, pitch, form)
     constants = whole_blocks(layer.epilogue.first.constants(layer.filters))
     fields: Fields = {
         "starts": layer.window_starts(x),
         "segments": segments,
         "pitch": pitch,
-        "pairs": pairs,
+        "groups": groups,
+        "form": form,
         "w": w,
-        "w_wide": int(w.dtype == np.int16),
         "constants": constants,
         "width": constants.shape[1],
     }
@@ -141,7 +151,7 @@ def depthwise_convolution(layer: Layer, x: Layout, y: Layout, places: Offsets) -
         "starts": starts,
         "channels": layer.filters * group,
         "taps": taps,
-        "pairs": len(taps) // 2,
+        "groups": len(taps) // 2,
         "w": w,
         "constants": constants,
         "width": constants.shape[1],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from cnn2snn_ir.analysis.interval import Range
 from cnn2snn_ir.dialects import akida2
 from cnn2snn_ir.ir import Value
 from cnn2snn_ir.runtime.buffers import Buffers
@@ -35,12 +36,12 @@ def shift_in(fifo: Buffer, x: Buffer, y: Buffer) -> Commands:
     return Commands.joined(commands)
 
 
-def layer_step(layer: Layer, layouts: Mapping[Value, Layout]) -> LayerStep:
-    """The step of a layer that the kernels compute."""
+def layer_step(layer: Layer, layouts: Mapping[Value, Layout], operands: Sequence[Range]) -> LayerStep:
+    """The step of a layer that the kernels compute, of an op whose operands lie in these ranges."""
     if over_time(layer):
         gathered = window(layer, np.dtype(np.int16))
-        return WindowStep(layer.op, tuple(stages(layer, gathered, layouts[layer.y])), gathered)
-    return LayerStep.of(layer, layouts[layer.x], layouts[layer.y])
+        return WindowStep(layer.op, tuple(stages(layer, gathered, layouts[layer.y], operands)), gathered)
+    return LayerStep.of(layer, layouts[layer.x], layouts[layer.y], operands)
 
 
 @dataclass(frozen=True, eq=False)

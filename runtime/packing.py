@@ -8,7 +8,7 @@ from cnn2snn_ir.analysis.interval import Range
 from cnn2snn_ir.runtime.layer import Layer
 from cnn2snn_ir.runtime.requantize import INT8, inside
 from cnn2snn_ir.runtime.storage import ALIGNMENT, SLACK, Array, Layout, Offsets
-from cnn2snn_ir.runtime.vector_kernels import BLOCK, EIGHTS, LANES
+from cnn2snn_ir.runtime.vector_kernels import BLOCK, EIGHTS, LANES, Form
 
 assert SLACK >= BLOCK
 assert ALIGNMENT >= 2 * BLOCK
@@ -32,21 +32,33 @@ def whole_blocks(constants: Array) -> Array:
     return np.pad(constants, ((0, 0), (0, blocks(channels) * BLOCK - channels)))
 
 
-def pack(layer: Layer, pitch: int) -> tuple[int, int, Array]:
-    """Segments of a window, pairs of elements in one, and weights [vector][segment][pair][filter][2], int8 or int16.
+def form_of(layer: Layer, x: Layout) -> Form:
+    """How elements of `x` are multiplied with the layer's weights."""
+    if x.dtype == np.uint8:
+        return Form.BYTES
+    return Form.BYTE_WEIGHTS if of_bytes(layer.weights) else Form.SHORTS
+
+
+def of_bytes(weights: Array) -> bool:
+    """True if signed bytes hold all of them."""
+    return inside(Range.of(weights.min(), weights.max()), INT8)
+
+
+def pack(layer: Layer, pitch: int, form: Form) -> tuple[int, int, Array]:
+    """Segments of a window, groups of elements in one, and weights [vector][segment][group][filter][element].
 
     A row of the kernel is one segment, because NHWC makes its elements neighbours; rows that follow each other
-    without a gap are one.  An odd element is paired with a zero weight, and so are the filters of a block's rest.
+    without a gap are one.  The last group is filled up with zero weights, and so are the filters of a block's rest.
     """
     height, width, channels, filters = layer.weights.shape
     segments, length = (1, height * width * channels) if pitch == width * channels else (height, width * channels)
-    pairs = -(-length // 2)
+    groups = -(-length // form.group)
     vectors = blocks(filters) * BLOCK // LANES
-    dtype = np.int8 if inside(Range.of(layer.weights.min(), layer.weights.max()), INT8) else np.int16
-    packed = np.zeros((segments, 2 * pairs, vectors * LANES), dtype)
+    dtype = np.int16 if form is Form.SHORTS else np.int8
+    packed = np.zeros((segments, form.group * groups, vectors * LANES), dtype)
     packed[:, :length, :filters] = layer.weights.reshape(segments, length, filters)
-    packed = packed.reshape(segments, pairs, 2, vectors, LANES).transpose(3, 0, 1, 4, 2)
-    return segments, pairs, aligned(packed)
+    packed = packed.reshape(segments, groups, form.group, vectors, LANES).transpose(3, 0, 1, 4, 2)
+    return segments, groups, aligned(packed)
 
 
 def pack_depthwise(layer: Layer, x: Layout, group: int) -> tuple[Offsets, Array]:

@@ -27,6 +27,7 @@ from cnn2snn_ir.ir import ElementType, Tensor
 from cnn2snn_ir.runtime.table import Table
 
 INT8 = Range.of(-(2**7), 2**7 - 1)
+UINT8 = Range.of(0, 2**8 - 1)
 INT16 = Range.of(-(2**15), 2**15 - 1)
 INT32 = Range.of(-(2**31), 2**31 - 1)
 INT64 = Range.of(-(2**63), 2**63 - 1)

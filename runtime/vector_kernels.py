@@ -1,9 +1,10 @@
 """The two inner loops of the numba backend, written in LLVM's vector types.
 
 Both multiply 16-bit integers and add pairs of products into 32-bit sums: one instruction on x86 (vpdpwssd, or
-pmaddwd and an addition), which LLVM chooses by itself from the portable form below.  Loops written in Python would
-compute the same, but no compiler keeps a tile of sums in registers for them.  The epilogue follows in the same
-registers; it needs no clamp at its end, see `Formula.ends_in_range`.
+pmaddwd and an addition), which LLVM chooses by itself from the portable form below.  Where the processor has an
+instruction that adds four products of unsigned and signed bytes (vpdpbusd), convolutions of such do twice as many.
+Loops written in Python would compute the same, but no compiler keeps a tile of sums in registers for them.  The
+epilogue follows in the same registers; it needs no clamp at its end, see `Formula.ends_in_range`.
 
 Addresses are integers and elements are counted from them; nothing is checked here.
 """
@@ -12,6 +13,7 @@ Addresses are integers and elements are counted from them; nothing is checked he
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Any, TypeAlias
 
 import llvmlite.binding as llvm
@@ -26,17 +28,20 @@ LANES = 16
 BLOCK = 2 * LANES
 """Channels that are computed together: the sums of one position are two vectors."""
 
-ROWS = 8 if llvm.get_host_cpu_features().get("avx512bw") else 2
+FEATURES = llvm.get_host_cpu_features()
+
+MULTIPLIES_BYTES = bool(FEATURES.get("avx512vnni"))
+"""True if the processor has vpdpbusd for vectors of 512 bits; no sum of its products is rounded or saturated."""
+
+ROWS = 8 if FEATURES.get("avx512bw") else 2
 """Positions that are computed together: 16 vectors of sums fill half of 32 registers of 512 bits, 4 as many of 256."""
 
 EIGHTS = np.arange(BLOCK).reshape(4, 2, 4).transpose(1, 0, 2).reshape(-1)
 """Order of the channels when two vectors are interleaved within 128-bit lanes, as x86 does: 0..3, 8..11, …, 4..7, …"""
 
-I8, I16, I32, I64 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64)
+I16, I32, I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 SUMS = ir.VectorType(I32, LANES)
 PAIRS = ir.VectorType(I16, BLOCK)
-STORED = {1: ir.VectorType(I8, BLOCK), 2: PAIRS}
-"""Pairs of weights in memory, by their bytes."""
 PRODUCTS = ir.VectorType(I32, BLOCK)
 SHORTS = ir.VectorType(I16, LANES)
 
@@ -44,38 +49,63 @@ Builder: TypeAlias = Any
 """`ir.IRBuilder`, of a library without type hints."""
 
 
-def dot_tile(rows: int, vectors: int, weight_bytes: int) -> Any:
+class Form(IntEnum):
+    """The bytes of the elements and of the weights of a convolution, each a digit."""
+
+    SHORTS = 22
+    BYTE_WEIGHTS = 21
+    """A byte becomes a 16-bit integer as it is read."""
+    BYTES = 11
+    """Elements without a sign; where `MULTIPLIES_BYTES`."""
+
+    @property
+    def group(self) -> int:
+        """Elements that are multiplied and added up in one 32-bit lane."""
+        return 4 // (self // 10)
+
+    @property
+    def vector_bytes(self) -> int:
+        """Bytes of the weights of so many filters as a vector has lanes, for one group."""
+        return LANES * self.group * (self % 10)
+
+
+def dot_tile(rows: int, vectors: int, form: Form) -> Any:
     """A function that computes `rows` positions of `vectors` · 16 filters.
 
-        tile(x, starts, segments, pitch, pairs, w, constants, width, y, wide, places, first, channels)
+        tile(x, starts, segments, pitch, groups, w, constants, width, y, wide, places, first, channels)
 
-    x: address of int16 elements; starts: address of int64 element offsets, one a row.  Each row is multiplied with
-    `segments` runs of 2 · pairs elements, `pitch` elements apart.
-    w: address of weights [vector][segment][pair][filter][2] of `weight_bytes`; one byte becomes two as it is read.
+    x: address of elements as `form` says; starts: address of int64 element offsets, one a row.  Each row is multiplied
+    with `segments` runs of so many groups of elements, `pitch` elements apart.
+    w: address of weights [vector][segment][group][filter][element].
     constants: address of the int32 table [8][width] of `Formula.constants`.
     y: address of int16 elements, or int32 if `wide`; places: address of int64 element offsets in y, one a row.
     first: number of the first filter, of `channels`.
     """
 
     @intrinsic
-    def tile(_, x, starts, segments, pitch, pairs, w, constants, width, y, wide, places, first, channels):  # type: ignore[no-untyped-def]
+    def tile(_, x, starts, segments, pitch, groups, w, constants, width, y, wide, places, first, channels):  # type: ignore[no-untyped-def]
         def codegen(context: Any, b: Builder, signature: Any, values: Any) -> Any:
-            x, starts, segments, pitch, pairs, w, *rest = values
-            xs = _row_pointers(b, x, starts, rows)
-            weights = b.inttoptr(w, STORED[weight_bytes].as_pointer())
-            size = b.mul(segments, pairs)
+            x, starts, segments, pitch, groups, w, *rest = values
+            xs = _row_pointers(b, x, starts, rows, ir.IntType(32 // form.group))
+            weights = b.inttoptr(w, ir.VectorType(ir.IntType(8 * (form % 10)), LANES * form.group).as_pointer())
+            size = b.mul(segments, groups)
             sums = _biases(b, rows, vectors, *rest)
             with cgutils.for_range(b, segments) as segment:
                 heads = [b.bitcast(b.gep(p, [b.mul(segment.index, pitch)]), I32.as_pointer()) for p in xs]
-                base = b.mul(segment.index, pairs)
-                with cgutils.for_range(b, pairs) as pair:
-                    index = b.add(base, pair.index)
+                base = b.mul(segment.index, groups)
+                with cgutils.for_range(b, groups) as group:
+                    index = b.add(base, group.index)
                     at = [b.add(index, b.mul(size, I64(v))) for v in range(vectors)]
-                    columns = [_widened(b, _load(b, weights, place, BLOCK * weight_bytes)) for place in at]
+                    columns = [_load(b, weights, place, form.vector_bytes) for place in at]
+                    if form is Form.BYTE_WEIGHTS:
+                        columns = [b.sext(column, PAIRS) for column in columns]
                     for head, row in zip(heads, sums, strict=True):
-                        two = b.bitcast(_broadcast(b, _load(b, head, pair.index, 2)), PAIRS)
+                        elements = _broadcast(b, _load(b, head, group.index, 4 // form.group))
                         for column, total in zip(columns, row, strict=True):
-                            _accumulate(b, total, two, column)
+                            if form is Form.BYTES:
+                                _accumulate_bytes(b, total, elements, column)
+                            else:
+                                _accumulate(b, total, b.bitcast(elements, PAIRS), column)
             _finish(b, [[b.load(v) for v in row] for row in sums], *rest)
             return context.get_dummy_value()
 
@@ -118,13 +148,8 @@ def depthwise_tile(rows: int) -> Any:
     return tile
 
 
-def _widened(b: Builder, weights: Any) -> Any:
-    """Weights as int16."""
-    return weights if weights.type == PAIRS else b.sext(weights, PAIRS)
-
-
-def _row_pointers(b: Builder, x: Any, starts: Any, rows: int) -> list[Any]:
-    base, table = b.inttoptr(x, I16.as_pointer()), b.inttoptr(starts, I64.as_pointer())
+def _row_pointers(b: Builder, x: Any, starts: Any, rows: int, element: Any = I16) -> list[Any]:
+    base, table = b.inttoptr(x, element.as_pointer()), b.inttoptr(starts, I64.as_pointer())
     return [b.gep(base, [b.load(b.gep(table, [I64(r)]))]) for r in range(rows)]
 
 
@@ -163,6 +188,13 @@ def _accumulate(b: Builder, total: Any, x: Any, w: Any) -> None:
     undefined = PRODUCTS(ir.Undefined)
     even, odd = (b.shuffle_vector(products, undefined, SUMS(list(range(s, BLOCK, 2)))) for s in (0, 1))
     b.store(b.add(b.load(total), b.add(even, odd)), total)
+
+
+def _accumulate_bytes(b: Builder, total: Any, x: Any, w: Any) -> None:
+    """total[i] += x[4i] · w[4i] + … + x[4i+3] · w[4i+3]; x unsigned, w signed."""
+    kind = ir.FunctionType(SUMS, [SUMS, SUMS, SUMS])
+    add_products = cgutils.get_or_insert_function(b.module, kind, "llvm.x86.avx512.vpdpbusd.512")
+    b.store(b.call(add_products, [b.load(total), x, b.bitcast(w, SUMS)]), total)
 
 
 def _interleave(b: Builder, even: Any, odd: Any) -> tuple[Any, Any]:

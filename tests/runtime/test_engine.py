@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from cnn2snn_ir.dialects.geometry import Padding
 from cnn2snn_ir.ir import Graph, Tensor, si, ui
 from cnn2snn_ir.passes.manager import PassManager
 from cnn2snn_ir.passes.pipeline import parse_pipeline
+from cnn2snn_ir.runtime import numba_layer
 from cnn2snn_ir.runtime.engine import Engine, split
 from cnn2snn_ir.runtime.numpy_backend import FLOAT32_EXACT, BlasStep
 from cnn2snn_ir.runtime.parallel import blas_lock
@@ -51,6 +53,16 @@ def test_equals_reference(backend, modules, inputs, data):
     module = data.draw(modules)
     samples, threads = data.draw(st.sampled_from([1, 3, 7])), data.draw(st.sampled_from([1, 2]))
     agree(Engine(module, backend, threads), inputs(module, samples))
+
+
+@settings(some, max_examples=60)
+@given(data=st.data())
+def test_equals_reference_without_products_of_bytes(modules, inputs, data):
+    """What a processor without them does."""
+    module = data.draw(modules)
+    with mock.patch.object(numba_layer, "MULTIPLIES_BYTES", False):
+        engine = Engine(module, "numba")
+    agree(engine, inputs(module, 3))
 
 
 @pytest.mark.slow

@@ -1,37 +1,77 @@
-"""Weights take one byte each where they fit, two where they do not, and give the same sums."""
+"""Elements and weights of convolutions take a byte where they fit, two where they do not, and give the same sums."""
+
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from cnn2snn_ir import reference
 from cnn2snn_ir.dialects import akida2, builtin
-from cnn2snn_ir.ir import Graph, Tensor, si
-from cnn2snn_ir.runtime.engine import Engine, analyse
-from cnn2snn_ir.runtime.packing import pack
+from cnn2snn_ir.ir import Graph, Tensor, si, ui
+from cnn2snn_ir.runtime import numba_layer
+from cnn2snn_ir.runtime.engine import Engine
+from cnn2snn_ir.runtime.vector_kernels import MULTIPLIES_BYTES, Form
+
+BYTES = Form.BYTES if MULTIPLIES_BYTES else Form.BYTE_WEIGHTS
+
+FORMS = {
+    "bytes": (ui(8), -128, 127, BYTES),
+    "levels": (ui(4), -128, 3, BYTES),
+    "signed elements": (si(8), -128, 127, Form.BYTE_WEIGHTS),
+    "elements of nine bits": (ui(9), -8, 7, Form.BYTE_WEIGHTS),
+    "weights of nine bits": (ui(8), -129, 3, Form.SHORTS),
+    "unsigned weights": (si(8), 0, 128, Form.SHORTS),
+}
 
 
-def convolution(weights):
+def convolution(element, weights):
     """A module whose only layer has these weights, of nine bits."""
     graph = Graph()
-    x = graph.append(builtin.Input((4, 5, weights.shape[2]), si(8), name="input")).result
-    kernel = Tensor.of(weights, si(9))
-    y = graph.append(akida2.Conv2D(x, kernel, acc=si(32), to=None, name="conv")).result
+    x = graph.append(builtin.Input((4, 5, weights.shape[2]), element, name="input")).result
+    y = graph.append(akida2.Conv2D(x, Tensor.of(weights, si(9)), acc=si(32), to=None, name="conv")).result
     graph.append(builtin.Return((y,)))
     return builtin.Module("packed", graph)
 
 
+def form_of(engine):
+    """How the layer multiplies."""
+    (step,) = engine.steps
+    (form,) = (stage.fields["form"] for stage in step.stages if "form" in stage.fields)
+    return form
+
+
+def samples(element, count, rng):
+    """Random ones, and those that give the largest sums."""
+    x = rng.integers(element.lo, element.hi + 1, (count, 4, 5, 5))
+    x[0] = element.hi
+    x[count // 2] = rng.choice([element.lo, element.hi], x[0].shape)
+    return x.astype(element.dtype)
+
+
 @pytest.mark.parametrize("filters", [1, 16, 17, 40])
-@pytest.mark.parametrize(
-    ("least", "greatest", "dtype"), [(-128, 127, np.int8), (-129, 3, np.int16), (0, 128, np.int16)]
-)
-def test_weights_of_either_size_give_the_same_sums(least, greatest, dtype, filters):
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_sums(form, filters):
+    element, least, greatest, expected = FORMS[form]
     rng = np.random.default_rng(filters)
-    weights = rng.integers(least, greatest + 1, (3, 3, 5, filters))
-    weights[0, 0, 0, 0], weights[-1, -1, -1, -1] = least, greatest
-    module = convolution(weights)
-    engine = Engine(module, "numba")
-    ((layer,),) = analyse(engine.module, engine.backend).layers.values()
-    assert pack(layer, 35)[2].dtype == dtype
-    for count in (1, 3):
-        x = rng.integers(-128, 128, (count, 4, 5, 5)).astype(np.int8)
-        np.testing.assert_array_equal(engine.run(x)[0], reference.run(module, x)[0])
+    for weights in (
+        rng.integers(least, greatest + 1, (3, 3, 5, filters)),
+        rng.choice([least, greatest], (3, 3, 5, filters)),
+        np.full((1, 1, 5, filters), least or greatest),
+    ):
+        weights[0, 0, 0, 0], weights[-1, -1, -1, -1] = least, greatest
+        module = convolution(element, weights)
+        engine = Engine(module, "numba")
+        assert form_of(engine) == expected
+        for count in (1, 3):
+            x = samples(element, count, rng)
+            np.testing.assert_array_equal(engine.run(x)[0], reference.run(module, x)[0])
+
+
+def test_a_processor_without_products_of_bytes_computes_the_same():
+    rng = np.random.default_rng(0)
+    module = convolution(ui(8), rng.integers(-128, 128, (3, 3, 5, 20)))
+    with mock.patch.object(numba_layer, "MULTIPLIES_BYTES", False):
+        engine = Engine(module, "numba")
+    assert form_of(engine) is Form.BYTE_WEIGHTS
+    x = samples(ui(8), 3, rng)
+    np.testing.assert_array_equal(engine.run(x)[0], Engine(module, "numba").run(x)[0])
