@@ -21,6 +21,7 @@ the sums lose their names.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -73,36 +74,33 @@ class RefinePotentials(Pass):
         ranges = value_ranges(op)
         changed = False
         for threshold in activations(op):
-            proven = ranges[threshold.x]
-            before = moved(threshold, proven)
+            before = moved(threshold, ranges[threshold.x])
             if not before.any():
                 continue
             reading = reading_of(threshold)
-            found = (
-                reading if isinstance(reading, str) else self.choose(reading, ranges[reading.main.results[0]], proven)
-            )
-            if isinstance(reading, str) or isinstance(found, str):
-                context.why_not[f"{self.name} on {place(threshold)}"] = str(found)
+            found = reading if isinstance(reading, str) else self.choose(reading, before, ranges)
+            if isinstance(found, str):
+                context.why_not[f"{self.name} on {place(threshold)}"] = found
                 continue
+            assert isinstance(reading, Reading)
             context.diagnostics.add(told(reading, before, found))
             refine(reading, found)
             context.statistics[f"{self.name}: layers"] += 1
             changed = True
         return changed
 
-    def choose(self, reading: Reading, sums: Range, proven: Range) -> Choice | str:
-        """The best number of copies, or why there is none."""
+    def choose(self, reading: Reading, before: Ints, ranges: Mapping[Value, Range]) -> Choice | str:
+        """The best number of copies, where `before` potentials differ with one; or why there is none."""
         threshold, main = reading.threshold, reading.main
-        best = Choice(1, np.ones(1, np.int64), moved(threshold, proven))
+        best = Choice(1, np.ones(1, np.int64), before)
         why = "copies put no further level right"
         for copies in range(2, self.copies + 1):
             factors = room(main, copies)
-            by = integers(factors)
-            finer = {main.results[0]: sums.times(by), threshold.x: proven.times(by)}
+            finer = {value: ranges[value].times(integers(factors)) for value in (main.results[0], threshold.x)}
             if any(may_saturate(value, finer) for value in finer):
                 why = "the finer potentials may saturate"
                 break
-            left = moved(threshold, proven, factors)
+            left = moved(threshold, ranges[threshold.x], factors)
             if left.sum() < best.moved.sum():
                 best = Choice(copies, factors, left)
             if not left.any():
@@ -133,10 +131,16 @@ def reading_of(op: qnn.Threshold) -> Reading | str:
     source_main = main_of(source) if isinstance(source, qnn.Threshold) else None
     if not isinstance(source, qnn.Threshold) or source_main is None:
         return "it reads no neurons"
-    if main.weights.type.element.bits > WIDE.bits:
+    between = path(source.result, main)
+    makers = [value.owner for value in between[1:]]
+    weights = [main.weights, *(maker.weights for maker in makers if isinstance(maker, qnn.DepthwiseConv2D))]
+    if any(tensor.type.element.bits > WIDE.bits for tensor in weights):
         return "its weights have more bits than a copy would have"
-    if not all(value.has_one_use for value in path(source.result, main)):
-        return "others read the neurons before it, too"
+    if any(maker.shape[-1] % source.result.type.channels for maker in makers if isinstance(maker, qnn.Reshape)):
+        return "a reshape in front of it parts the channels of a position"
+    inner = (*path(source_main.results[0], source), *between, *path(main.results[0], op))
+    if not all(value.has_one_use for value in inner):
+        return "others read its sums or the neurons before it, too"
     return Reading(op, main, source, source_main)
 
 
@@ -161,13 +165,10 @@ def refine(reading: Reading, choice: Choice) -> None:
 
 def divided(main: Main, channels: int, choice: Choice) -> Ints:
     """The multiplied weights, each the sum of those for the copies of its channel: w = sum of floor((w + i) / n)."""
-    weights = main.weights.int64
-    parts = (
-        weights.reshape(-1, 1, channels, weights.shape[-1]) * choice.factors + np.arange(choice.copies)[:, None, None]
-    )
-    shape = list(weights.shape)
-    shape[-2] *= choice.copies
-    found: Ints = (parts // choice.copies).reshape(shape)
+    weights = main.weights.int64 * choice.factors
+    *window, inputs, filters = weights.shape
+    parts = weights.reshape(-1, 1, channels, filters) + np.arange(choice.copies)[:, None, None]
+    found: Ints = (parts // choice.copies).reshape(*window, inputs * choice.copies, filters)
     return found
 
 
