@@ -62,6 +62,14 @@ def main_of(op: qnn.Threshold) -> Main | None:
     return main if isinstance(main, Main) else None
 
 
+def path(value: Value, end: Op) -> list[Value]:
+    """The values from one on that lead to `end` through first operands."""
+    found = [end.operands[0]]
+    while found[0] is not value:
+        found.insert(0, found[0].owner.operands[0])
+    return found
+
+
 def limits_of(op: qnn.Threshold) -> Limits:
     """The limits of the registers of the layer that ends in `op`."""
     main = main_of(op)

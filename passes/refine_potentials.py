@@ -38,7 +38,7 @@ from cnn2snn_ir.passes.base import Pass, PassContext, option
 from cnn2snn_ir.passes.copies import COPIES
 from cnn2snn_ir.passes.legality.rule import named
 from cnn2snn_ir.passes.legalize.legalization import LEGALIZED
-from cnn2snn_ir.passes.neurons import Main, activations, main_of, solve, source_of
+from cnn2snn_ir.passes.neurons import Main, activations, main_of, path, solve, source_of
 from cnn2snn_ir.passes.sink_biases import may_saturate
 from cnn2snn_ir.passes.widen_weights import WIDE, move_boundaries
 from cnn2snn_ir.reference.arithmetic import Ints
@@ -142,14 +142,6 @@ def reading_of(op: qnn.Threshold) -> Reading | str:
     if not all(value.has_one_use for value in inner):
         return "others read its sums or the neurons before it, too"
     return Reading(op, main, source, source_main)
-
-
-def path(value: Value, end: Op) -> list[Value]:
-    """The values from one on that lead to `end`, which is reached through first operands."""
-    found = [end.operands[0]]
-    while found[0] is not value:
-        found.insert(0, found[0].owner.operands[0])
-    return found
 
 
 def refine(reading: Reading, choice: Choice) -> None:

@@ -29,7 +29,7 @@ from cnn2snn_ir.ir.verify import place
 from cnn2snn_ir.passes.base import Pass, PassContext
 from cnn2snn_ir.passes.legality.rule import named
 from cnn2snn_ir.passes.legalize.legalization import LEGALIZED
-from cnn2snn_ir.passes.neurons import Main, activations, main_of, solve
+from cnn2snn_ir.passes.neurons import Main, activations, main_of, path, solve
 from cnn2snn_ir.passes.sink_biases import may_saturate
 from cnn2snn_ir.reference.arithmetic import Ints
 
@@ -50,6 +50,9 @@ class WidenWeights(Pass):
             main = main_of(threshold)
             factors = None if main is None else room(main)
             if main is None or factors is None or (factors == 1).all() or all_right(threshold, ranges[threshold.x]):
+                continue
+            if not all(value.has_one_use for value in path(main.results[0], threshold)):
+                context.why_not[f"{self.name} on {place(threshold)}"] = "others read the potentials, too"
                 continue
             by = integers(factors)
             if any(may_saturate(v, {v: ranges[v].times(by)}) for v in (main.results[0], threshold.x)):
