@@ -6,9 +6,11 @@ and the runtime.
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -251,8 +253,27 @@ def saved(model: str | os.PathLike[str] | Saveable, read: Callable[[Path], Modul
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{Path(model.name).name or 'model'}.h5"
-        model.save(str(path))
-        return read(path)
+        save_quietly(model, path)
+        try:
+            return read(path)
+        except CompileError as error:  # the file is ours: its user knows the model only
+            told = [replace(d, where=d.where.replace(f"{folder}{os.sep}", "")) for d in error.diagnostics]
+            raise CompileError(told, error.title.replace(f"{folder}{os.sep}", "")) from None
+
+
+def save_quietly(model: Saveable, path: Path) -> None:
+    """Save a model to a file that nobody sees, so Keras's advice about its format is for nobody."""
+    loggers = [logging.getLogger("absl")] if "absl" in logging.root.manager.loggerDict else []  # absl makes it itself
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "You are saving your model as an HDF5 file")
+            model.save(str(path))
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def load_text(path: Path) -> Module:

@@ -1,10 +1,12 @@
 """The Python API: names, targets, live models."""
 
+import logging
 import shutil
+import warnings
 
 import numpy as np
 import pytest
-from generators.recorded import FIXTURES
+from generators.recorded import EXAMPLES, FIXTURES
 
 import cnn2snn_ir
 from cnn2snn_ir import AkidaVersion, CompileError, Model, convert, get_akida_version, load, set_akida_version
@@ -38,6 +40,28 @@ def test_convert_save_load_run(tmp_path, expected):
     assert np.array_equal(model.predict(x), again.predict(x))
     assert np.allclose(again.predict(x), output, atol=1e-6)
     assert np.array_equal(model.forward(x), again.forward(x))
+
+
+class Broken:
+    """A live model whose file is no model."""
+
+    name = "mine"
+
+    def save(self, filepath):
+        logging.getLogger("absl").warning("save something else")
+        warnings.warn("You are saving your model as an HDF5 file via `model.save()`.", UserWarning, stacklevel=1)
+        shutil.copy(EXAMPLES / "mnist_1000.npz", filepath)
+
+
+def test_what_is_wrong_with_a_live_model_names_the_model(caplog):
+    """Not the file that it was saved to, nor what Keras thinks of that."""
+    level = logging.getLogger("absl").level
+    with pytest.raises(CompileError) as caught:
+        convert(Broken())
+    assert {d.where for d in caught.value.diagnostics} == {"mine.h5"}
+    assert "/" not in caught.value.render()
+    assert not caplog.records
+    assert logging.getLogger("absl").level == level
 
 
 def test_a_live_model_saves_itself(expected):
