@@ -20,9 +20,10 @@ MOST_COPIES = 16
 
 
 def copies_of(op: Op) -> int:
-    """How often the first result of an op has each of its channels."""
-    found = op.annotations.get(COPIES, 1)
-    return found if isinstance(found, int) else 1
+    """How often the first result of an op has each of its channels; a number that cannot be, from a file, is none."""
+    found = op.annotations.get(COPIES)
+    can_be = isinstance(found, int) and found > 0 and op.results[0].type.channels % found == 0
+    return int(found) if can_be else 1  # type: ignore[arg-type]
 
 
 def in_copies(array: npt.NDArray[Any], copies: int, size: int) -> npt.NDArray[Any]:

@@ -1,6 +1,7 @@
 """Copies of neurons: what weights are divided into adds up, fits the chip, and is where the copies are."""
 
 import numpy as np
+import pytest
 from generators.neurons import Neurons
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +43,15 @@ def test_filters_are_multiplied_by_as_much_as_fits(kernel, copies):
     both_signs = (kernel.max(axis=(0, 1, 2)) > 0) & (kernel.min(axis=(0, 1, 2)) < 0)
     assert ((finer > 7 * copies) | (finer < -8 * copies)).any(axis=0)[both_signs].all()
     assert (factors >= 1).all()
+
+
+@pytest.mark.parametrize("told", [0, -1, 4, 1 << 62, 2.0, "2", None])
+def test_a_number_of_copies_that_cannot_be_is_none(told):
+    op = convolution(np.ones((1, 1, 2, 6), np.int64))
+    op.annotations["copies"] = 3
+    assert copies_of(op) == 3
+    op.annotations["copies"] = told
+    assert copies_of(op) == 1
 
 
 def test_copies_of_a_map_stand_one_behind_the_other():
