@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
+from numba import config
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
@@ -28,12 +29,18 @@ LANES = 16
 BLOCK = 2 * LANES
 """Channels that are computed together: the sums of one position are two vectors."""
 
-FEATURES = llvm.get_host_cpu_features()
 
-MULTIPLIES_BYTES = bool(FEATURES.get("avx512vnni"))
-"""True if the processor has vpdpbusd for vectors of 512 bits; no sum of its products is rounded or saturated."""
+def has(feature: str) -> bool:
+    """True if code may use a feature of processors: this one has it, and no setting of numba says otherwise."""
+    if config.CPU_NAME or config.CPU_FEATURES:
+        return f"+{feature}" in (config.CPU_FEATURES or "").split(",")
+    return bool(llvm.get_host_cpu_features().get(feature))
 
-ROWS = 8 if FEATURES.get("avx512bw") else 2
+
+MULTIPLIES_BYTES = has("avx512vnni")
+"""True if there is vpdpbusd for vectors of 512 bits; no sum of its products is rounded or saturated."""
+
+ROWS = 8 if has("avx512bw") else 2
 """Positions that are computed together: 16 vectors of sums fill half of 32 registers of 512 bits, 4 as many of 256."""
 
 EIGHTS = np.arange(BLOCK).reshape(4, 2, 4).transpose(1, 0, 2).reshape(-1)

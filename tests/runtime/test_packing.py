@@ -1,11 +1,15 @@
 """Elements and weights of convolutions take a byte where they fit, two where they do not, and give the same sums."""
 
+import os
+import subprocess
+import sys
 from unittest import mock
 
 import numpy as np
 import pytest
+from generators.recorded import EXAMPLES
 
-from cnn2snn_ir import reference
+from cnn2snn_ir import convert, reference
 from cnn2snn_ir.dialects import akida2, builtin
 from cnn2snn_ir.ir import Graph, Tensor, si, ui
 from cnn2snn_ir.runtime import numba_layer
@@ -75,3 +79,27 @@ def test_a_processor_without_products_of_bytes_computes_the_same():
     assert form_of(engine) is Form.BYTE_WEIGHTS
     x = samples(ui(8), 3, rng)
     np.testing.assert_array_equal(engine.run(x)[0], Engine(module, "numba").run(x)[0])
+
+
+ELSEWHERE = """
+import numpy as np
+from cnn2snn_ir import load
+from cnn2snn_ir.runtime.vector_kernels import MULTIPLIES_BYTES
+model = load("PROGRAM")
+with np.load("SAMPLES") as archive:
+    print(MULTIPLIES_BYTES, model.engine.backend.name, model.evaluate(archive["x"], archive["y"]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("features", ["", "+avx2,+avx512f"])
+def test_code_for_a_processor_that_a_setting_of_numba_names(features, tmp_path):
+    """An instruction that it does not have would end the process."""
+    program = tmp_path / "model.fbz"
+    convert(EXAMPLES / "mnist_v2_i8_w8_a8.h5", program)
+    settings = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
+    code = ELSEWHERE.replace("PROGRAM", str(program)).replace("SAMPLES", str(EXAMPLES / "mnist_1000.npz"))
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ, **settings}
+    )
+    assert done.stdout.split() == ["False", "numba", "0.965"], done.stderr[-2000:]
