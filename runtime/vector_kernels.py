@@ -9,7 +9,8 @@ epilogue follows in the same registers; it needs no clamp at its end, see `Formu
 Addresses are integers and elements are counted from them; nothing is checked here.
 """
 
-# mypy: disable-error-code="import-untyped, no-untyped-call"
+# Numba gives its settings their names at run time.
+# mypy: disable-error-code="attr-defined, import-untyped, no-untyped-call"
 
 from __future__ import annotations
 
