@@ -250,6 +250,23 @@ def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path):
     assert all(name.startswith(".program.fbz.") and name.endswith(".tmp") for name in strays)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_a_kill_of_any_command_leaves_the_old_file_or_the_new_one(case, program, tmp_path):
+    tool, words, name = list(writers(program))[case]
+    path = tmp_path / name
+    start = time.monotonic()
+    assert command(*words, path, tool=tool).returncode == 0
+    took, new = time.monotonic() - start, path.read_bytes()
+    line = [sys.executable, "-m", f"cnn2snn_ir.tools.{tool}", *map(str, words), str(path)]
+    for part in (0.3, 0.6, 0.8, 0.85, 0.9, 0.94, 0.97, 1.0):  # most of it at the end, where files are written
+        path.write_bytes(b"old")
+        with started(line) as process:
+            time.sleep(part * took)
+            process.kill()
+        assert path.read_bytes() in (b"old", new)
+
+
 def signals_as_in_a_terminal():
     """A shell has what it starts in the background ignore SIGINT, and this process may have been started so."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
