@@ -21,7 +21,7 @@ import numpy as np
 import onnxruntime
 
 from benchmarks.float_onnx import float_model, memories
-from benchmarks.machine import processor
+from benchmarks.machine import load, processor
 from benchmarks.nets import NETS
 from cnn2snn_ir.dialects import builtin
 from cnn2snn_ir.runtime.engine import Engine
@@ -94,7 +94,9 @@ def main(nets: Mapping[str, Callable[[], builtin.Module]], description: str | No
     parser.add_argument("--repeats", type=int, default=15)
     options = parser.parse_args()
     print(f"{processor()}, {os.cpu_count()} cores, {options.threads} threads each; Python {platform.python_version()}")
-    print(f"numpy {np.__version__}, numba {numba.__version__}, onnxruntime {onnxruntime.__version__} (float32)")
+    print(
+        f"numpy {np.__version__}, numba {numba.__version__}, onnxruntime {onnxruntime.__version__} (float32); {load()}"
+    )
     print("images/s at the median; ratios to onnxruntime at the median, and of the fastest repeats")
     print("net                  batch  onnxruntime      numba   ratio  fastest      numpy   ratio")
     ratios: dict[int, dict[str, float]] = {batch: {} for batch in options.batches}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
 
@@ -14,3 +15,13 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+IDLE = 0.7
+"""The load, in the last minute, up to which ratios mean something: a core is left to whoever works beside the caller."""
+
+
+def load() -> str:
+    """How much other work there is as a benchmark begins."""
+    found = os.getloadavg()[0]
+    return f"load {found:.1f}" + ("" if found <= IDLE else ": other work runs here, and the ratios say little")
