@@ -18,7 +18,7 @@ def processor() -> str:
 
 
 IDLE = 0.7
-"""The load, in the last minute, up to which ratios mean something: a core is left to whoever works beside the caller."""
+"""The load, in the last minute, up to which ratios mean something: some of the second core is left."""
 
 
 def load() -> str:
