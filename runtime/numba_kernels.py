@@ -68,7 +68,7 @@ _FIELDS = (
     ("b", "address of the second operand of an addition, int16"),
     ("b_size", "elements from one of its samples to the next"),
     ("b_starts", "address of int64 offsets of its pixels"),
-    ("factors", "address of int32 [2][channels], the weights of an addition"),
+    ("factors", "address of int32 [2][channels], the weights of an addition, or [width] of a row made narrow"),
     ("rows", "of the map that is pooled"),
     ("columns", "of the map that is pooled"),
     ("pooled_columns", "of the map after pooling"),
@@ -357,11 +357,14 @@ def _fill(samples, c, x, y):  # type: ignore[no-untyped-def]
 
 @njit(error_model="numpy")
 def _narrow(samples, c):  # type: ignore[no-untyped-def]
-    """The same elements in a byte each, borders included."""
+    """Elements times the factors of their channels in a byte each, row by row, borders included."""
     x = carray(pointer(c.x), samples * c.x_size, np.int16)
     y = carray(pointer(c.y), samples * c.x_size, np.uint8)
-    for i in range(len(y)):
-        y[i] = x[i]
+    factors = carray(pointer(c.factors), c.width, np.int32)
+    for first in range(0, samples * c.x_size, c.width):
+        row, out = x[first : first + c.width], y[first : first + c.width]
+        for m in range(len(factors)):
+            out[m] = np.int32(row[m] * factors[m])
 
 
 @compiled

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from cnn2snn_ir.analysis.interval import Range
+from cnn2snn_ir.analysis.interval import Range, integers
 from cnn2snn_ir.dialects import akida2
 from cnn2snn_ir.dialects.hardware import Pool
 from cnn2snn_ir.runtime.buffers import Buffers
 from cnn2snn_ir.runtime.commands import Commands, Fields, reading, writing
-from cnn2snn_ir.runtime.layer import Layer
+from cnn2snn_ir.runtime.layer import Ints, Layer
 from cnn2snn_ir.runtime.numba_kernels import Kernel
-from cnn2snn_ir.runtime.packing import form_of, of_bytes, pack, pack_depthwise, whole_blocks
+from cnn2snn_ir.runtime.packing import form_of, pack, pack_depthwise, whole_blocks
 from cnn2snn_ir.runtime.requantize import INT16, INT32, UINT8, inside
 from cnn2snn_ir.runtime.storage import Buffer, Layout, Offsets
 from cnn2snn_ir.runtime.vector_kernels import BLOCK, MULTIPLIES_BYTES
@@ -72,18 +72,29 @@ class LayerStep:
         return Commands.joined(commands)
 
 
-def byte_products(layer: Layer, operands: Iterable[Range]) -> bool:
-    """True if products of bytes are exact.  Even a pointwise layer of 8 filters is worth making bytes of its input."""
-    if not MULTIPLIES_BYTES or layer.depthwise or not of_bytes(layer.weights):
-        return False
-    return all(inside(values, UINT8) for values in (*operands, Range.of(layer.fill.min(), layer.fill.max())))
+def byte_factors(layer: Layer, operands: Iterable[Range]) -> Ints | None:
+    """What elements of each channel are multiplied by, and weights divided, to make both bytes; None if they cannot be.
+
+    Weights have more than 8 bits where the input of a channel is shifted; its elements often have a bit to spare.
+    Even a pointwise layer of 8 filters is worth making bytes of its input.
+    """
+    if not MULTIPLIES_BYTES or layer.depthwise:
+        return None
+    weights = np.maximum(layer.weights, -1 - layer.weights).max(axis=(0, 1, 3))
+    factors = np.array([1 << max(0, int(largest).bit_length() - 7) for largest in weights], np.int64)
+    if (layer.weights % factors[:, None]).any():
+        return None
+    values = (*operands, Range.of(layer.fill, layer.fill))
+    return factors if all(inside(v.times(integers(factors)), UINT8) for v in values) else None
 
 
 def stages(layer: Layer, x: Layout, y: Layout, operands: Iterable[Range]) -> Iterator[Stage]:
     """The commands of a layer in order."""
-    if byte_products(layer, operands):
+    if (factors := byte_factors(layer, operands)) is not None:
         x = replace(x, dtype=np.dtype(np.uint8))
-        yield Stage(Kernel.NARROW, np.empty(0, np.int64), {}, x)
+        layer = replace(layer, weights=layer.weights // factors[:, None])
+        row = np.tile(factors, layer.row_pitch(x) // x.channels).astype(np.int32)
+        yield Stage(Kernel.NARROW, np.empty(0, np.int64), {"factors": row, "width": len(row)}, x)
     *before, last = parts(layer, y)
     for make, result in before:
         yield make(layer, x, result, result.pixels())._replace(result=result)

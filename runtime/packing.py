@@ -36,12 +36,8 @@ def form_of(layer: Layer, x: Layout) -> Form:
     """How elements of `x` are multiplied with the layer's weights."""
     if x.dtype == np.uint8:
         return Form.BYTES
-    return Form.BYTE_WEIGHTS if of_bytes(layer.weights) else Form.SHORTS
-
-
-def of_bytes(weights: Array) -> bool:
-    """True if signed bytes hold all of them."""
-    return inside(Range.of(weights.min(), weights.max()), INT8)
+    weights = Range.of(layer.weights.min(), layer.weights.max())
+    return Form.BYTE_WEIGHTS if inside(weights, INT8) else Form.SHORTS
 
 
 def pack(layer: Layer, pitch: int, form: Form) -> tuple[int, int, Array]:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from cnn2snn_ir.dialects import akida2, qnn
+from cnn2snn_ir.dialects import akida2, nn, qnn
 from cnn2snn_ir.ir import Op
 from cnn2snn_ir.reference.interpreter import evaluate
 from cnn2snn_ir.runtime.buffers import Buffers
@@ -95,9 +95,9 @@ class DequantizeStep:
 
 @dataclass(frozen=True, eq=False)
 class CopyStep:
-    """The same integers, as a map."""
+    """The same numbers in another shape."""
 
-    op: akida2.InputData
+    op: akida2.InputData | nn.Reshape
 
     def bind(self, buffers: Buffers) -> Call:
         """See `Step`."""
@@ -152,7 +152,7 @@ def shared_step(op: Op) -> Step:
             return ConcatenateStep(op)
         case akida2.Dequantizer():
             return DequantizeStep(op)
-        case akida2.InputData():
+        case akida2.InputData() | nn.Reshape():
             return CopyStep(op)
         case akida2.FifoPush():
             return PushStep(op)

@@ -28,11 +28,23 @@ FORMS = {
 }
 
 
-def convolution(element, weights):
-    """A module whose only layer has these weights, of nine bits."""
+SHIFTED = {
+    "a bit to spare": (ui(7), [0, 1, 0, 1, 1], BYTES),
+    "four bits to spare": (ui(4), [3, 0, 4, 1, 2], BYTES),
+    "no bit to spare": (ui(8), [0, 1, 0, 0, 0], Form.SHORTS),
+    "a bit too few": (ui(7), [0, 2, 0, 0, 0], Form.SHORTS),
+    "signed elements": (si(7), [0, 1, 0, 0, 0], Form.SHORTS),
+}
+"""Inputs that a layer shifts, which are weights of more bits: an element with bits to spare takes over."""
+
+
+def convolution(element, weights, shift=None):
+    """A module whose only layer has these weights, of nine bits, and shifts its input."""
     graph = Graph()
     x = graph.append(builtin.Input((4, 5, weights.shape[2]), element, name="input")).result
-    y = graph.append(akida2.Conv2D(x, Tensor.of(weights, si(9)), acc=si(32), to=None, name="conv")).result
+    input_shift = None if shift is None else Tensor.of(np.array(shift), ui(4))
+    layer = akida2.Conv2D(x, Tensor.of(weights, si(9)), input_shift=input_shift, acc=si(32), to=None, name="conv")
+    y = graph.append(layer).result
     graph.append(builtin.Return((y,)))
     return builtin.Module("packed", graph)
 
@@ -69,6 +81,21 @@ def test_every_form_gives_the_same_sums(form, filters):
         for count in (1, 3):
             x = samples(element, count, rng)
             np.testing.assert_array_equal(engine.run(x)[0], reference.run(module, x)[0])
+
+
+@pytest.mark.parametrize("filters", [1, 20])
+@pytest.mark.parametrize("case", SHIFTED)
+def test_elements_take_over_shifts_that_weights_have_no_room_for(case, filters):
+    element, shift, expected = SHIFTED[case]
+    rng = np.random.default_rng(0)
+    weights = rng.choice([-128, 127, 5], (3, 3, 5, filters))
+    weights[0, 0, :, 0] = -128
+    module = convolution(element, weights, shift)
+    engine = Engine(module, "numba")
+    assert form_of(engine) == expected or not MULTIPLIES_BYTES
+    for count in (1, 4):
+        x = samples(element, count, rng)
+        np.testing.assert_array_equal(engine.run(x)[0], reference.run(module, x)[0])
 
 
 def test_a_processor_without_products_of_bytes_computes_the_same():
