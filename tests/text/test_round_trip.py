@@ -104,3 +104,9 @@ def test_a_broken_op_is_printed_as_it_is(change):
     relu.attributes.update(change)
     module = builtin.Module("m", Graph([x, relu, builtin.Return((relu.result,))]))
     assert '"qnn.relu"(%x)' in print_module(module)
+
+
+def test_an_escape_that_json_does_not_know_stays_as_it_is_written():
+    module = parse_module('module @m {note = "a\\qb", other = "a\\tb"} {\n}\n')
+    assert module.annotations == {"note": "a\\qb", "other": "a\tb"}
+    assert parse_module(print_module(module)).annotations == module.annotations
