@@ -115,7 +115,8 @@ class Rewriter:
 def rewrite(graph: Graph, rules: Iterable[Rule], rewriter: Rewriter | None = None) -> bool:
     """Apply `rules` to every op of `graph` (not of its regions) until none fires; True if anything changed.
 
-    Unused pure ops are erased on the way.  Raises RuntimeError, naming the rules, if they do not come to rest.
+    Unused pure ops are erased on the way.  Raises RuntimeError, naming the rules, if they do not come to rest, or if
+    one fires without an edit.
     """
     rewriter = rewriter or Rewriter()
     by_root: dict[type[Op], list[Rule]] = {}
@@ -137,6 +138,8 @@ def rewrite(graph: Graph, rules: Iterable[Rule], rewriter: Rewriter | None = Non
         else:
             fired = apply_first(op, by_root.get(type(op), ()), rewriter)
         if fired is not None:
+            if not rewriter.touched:
+                raise RuntimeError(f"the rule {fired.name} says that it fired and touched nothing")
             changed = True
             recent = [*recent[-7:], fired.name]
             budget -= 1

@@ -71,6 +71,7 @@ def test_simulate_writes_what_it_shows(programs, tmp_path, capsys):
     assert main([*command, "--json", str(paths["json"]), "--csv", str(paths["csv"])]) == 0
     shown = capsys.readouterr().out
     data = json.loads(paths["json"].read_text())
+    assert data["format"] == 1  # readers of these files go by it
     assert (data["frames"], data["batch"], data["mode"]) == (100, 10, "all-nps")
     assert f"{data['latency_ms']:,.3f} ms" in shown
     assert f"{data['total_mj']:,.4f} mJ a frame" in shown
@@ -142,6 +143,8 @@ def test_statistics_of_a_mapped_model(programs):
     assert mapping is model.mapping
     with pytest.raises(CompileError, match="RUN-NO-SAMPLES"):
         _ = model.statistics
+    with pytest.raises(CompileError, match="a simulation needs samples"):
+        model.simulate()
     assert np.array_equal(model.predict(images), plain.predict(images))
     statistics = model.statistics
     assert statistics.inference_frames == 20

@@ -209,6 +209,17 @@ def test_rules_that_undo_each_other_are_named():
         rewrite(chain(3).body, [spin])
 
 
+def test_a_rule_that_fires_without_an_edit_is_named():
+    """It would keep the rules behind it from being tried."""
+
+    @rule(qnn.ReLU, "x = x")
+    def idle(op, rewriter):
+        return True
+
+    with pytest.raises(RuntimeError, match="the rule idle says that it fired"):
+        rewrite(chain(3).body, [idle])
+
+
 def test_an_unfinished_module_has_no_terminator():
     module = builtin.Module("m", Graph([builtin.Input((4,), si(8))]))
     with pytest.raises(ValueError, match=r"does not end in builtin\.return"):
