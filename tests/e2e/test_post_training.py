@@ -6,11 +6,15 @@ from generators.float_networks import FloatBuilder
 from generators.recorded import EXAMPLES, FIXTURES
 
 import cnn2snn_ir
-from cnn2snn_ir import CompileError, check_model_compatibility, convert, quantize_float
+from cnn2snn_ir import AkidaVersion, CompileError, check_model_compatibility, convert, quantize_float
+from cnn2snn_ir.api import pipeline_for
 from cnn2snn_ir.dialects import nn
 from cnn2snn_ir.dialects.levels import Level, is_at
 from cnn2snn_ir.dialects.nn import Function
 from cnn2snn_ir.frontends import load_float_model
+from cnn2snn_ir.passes.base import PassContext
+from cnn2snn_ir.passes.instruments import ValidateEach
+from cnn2snn_ir.passes.manager import PassManager
 from cnn2snn_ir.reference import run
 from cnn2snn_ir.text import parse_module, print_module
 
@@ -84,6 +88,25 @@ def test_functions_that_become_tables():
     wanted = np.asarray(run(module, samples)[0])
     found = convert(quantize_float(module, samples[:32])).predict(samples).reshape(wanted.shape)
     assert 10 * np.log10(np.square(wanted).sum() / np.square(wanted - found).sum()) > 25
+
+
+@pytest.mark.parametrize("scheme", ["8/8/8", "8/4/8"])
+def test_a_network_that_goes_up_again(scheme):
+    """Transposed convolutions of both kinds, behind branches that are joined; every pass is held to its contract."""
+    b = FloatBuilder(seed=4)
+    x = skip = b.relu(b.conv(b.input((8, 8, 3)), 6))
+    x = b.relu(b.conv(x, 8, strides=(2, 2)))
+    x = b.relu(b.transposed(x, 6))
+    x = b.relu(b.conv(b.emit(nn.Concat((x, skip), 3), "join"), 6))
+    x = b.relu(b.depthwise_transposed(b.relu(b.conv(x, 6, strides=(2, 2)))))
+    module = b.finish(b.conv(x, 3, 1))
+    samples = np.random.default_rng(4).uniform(-1, 1, (64, 8, 8, 3)).astype(np.float32)
+    wanted = np.asarray(run(module, samples)[0])
+    quantized = quantize_float(module, samples[:32], scheme)
+    PassManager(pipeline_for(quantized, AkidaVersion.v2), [ValidateEach(2)]).run(quantized.clone(), PassContext())
+    found = convert(quantized).predict(samples).reshape(wanted.shape)
+    noise = 10 * np.log10(np.square(wanted).sum() / np.square(wanted - found).sum())
+    assert noise > (25 if scheme == "8/8/8" else 12)  # dB
 
 
 def test_steps_that_are_powers_of_two(digits):
