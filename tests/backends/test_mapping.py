@@ -102,6 +102,23 @@ def test_modes_use_more_nps_and_passes(program):
     assert more_passes.nps > all_nps.nps
 
 
+def test_as_many_passes_as_are_asked_for(program):
+    """The finest division of those; fewer than the network needs cannot be, more than it uses are of no use."""
+    version, module = program
+    device = load_device(DEVICES[version][0])
+    mode = MapMode.HW_PR
+    maps = {most: map_program(module, device, mode, passes=most) for most in (None, 1, 2, 3, 100)}
+    counts = {most: len(found.passes) for most, found in maps.items()}
+    assert counts[1] == 1
+    assert counts[1] <= counts[2] <= counts[3] <= counts[100]
+    assert counts[2] <= 2
+    assert counts[3] <= 3
+    assert counts[None] <= counts[100]
+    nps = [maps[most].nps for most in (1, 2, 3, 100)]
+    assert nps == sorted(nps)
+    assert nps[0] == map_program(module, device, MapMode.ALL_NPS).nps
+
+
 works = st.builds(
     Work,
     op=st.none(),
