@@ -54,7 +54,7 @@ class Results(NamedTuple):
     off_by: dict[str, tuple[int, ...]]
     """What ops state about their results, by name: how far they may be off, one number a channel."""
     copies: dict[str, int]
-    """How often a value has each of its channels, by name; those that have them once are left out."""
+    """How often a value has each of its channels, by name."""
     outputs: tuple[Array, ...]
     memory: dict[str, Array]
     units: dict[str, Array]
@@ -112,10 +112,9 @@ class Trial(NamedTuple):
                 units[name] = distance
             if stated := statement(op):
                 off_by[name] = stated
-            if (count := copies_of(op)) > 1:
-                copies[name] = count
+            copies[name] = copies_of(op)
             other = (given or {}).get(name)
-            other = instead(None if other is None else in_copies(other, count, array.size), array, distance)
+            other = instead(None if other is None else in_copies(other, copies[name], array.size), array, distance)
             return other if other is None or rate is None or array.dtype.kind != "f" else other * rate
 
         memory = dict(self.memory)
@@ -133,7 +132,7 @@ class Trial(NamedTuple):
         for name, array in after.values.items():
             old = before.values.get(name)
             distance = after.units.get(name)
-            copies = after.copies.get(name, 1)
+            copies = after.copies[name]
             old = None if old is None else in_copies(old, copies, array.size)
             if old is not None and old.size == array.size and comparable(old, array, distance):
                 stated = after.off_by.get(name, ())

@@ -32,7 +32,7 @@ def beyond_statement(program: Module, values: Mapping[str, Array], samples: Arra
     """
     found = Trial({op.result.name or "": samples for op in program.inputs}, {}, ()).run(program, values)
     known = {name: array for name, array in found.values.items() if name in values and array.dtype.kind != "f"}
-    models = {name: in_copies(values[name], found.copies.get(name, 1), array.size) for name, array in known.items()}
+    models = {name: in_copies(values[name], found.copies[name], array.size) for name, array in known.items()}
     return [
         name
         for name, array in known.items()

@@ -95,6 +95,12 @@ def test_reals_that_fit_no_integer_are_clipped_and_no_others():
     assert list(found) == [3 * 2**60, far, far, far, -3 * 2**60, -far]
 
 
+def test_an_offset_is_added_behind_the_rounding_and_in_front_of_the_limits():
+    op = line(1.0, 2.0)
+    op.offset = Tensor.of(np.array([0, 100, -100]), si(16), "offset")
+    assert rescale(op, np.array([[5.9, 5.9, 5.9], [61.0, 61.0, 61.0]])).tolist() == [[2, 102, -98], [30, 127, -70]]
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.integers(-128, 127), st.integers(0, 5), st.integers(128, 255), st.integers(-16, -2))
 def test_what_a_layer_can_do_is_done_exactly(bias, bias_shift, mantissa, shift):

@@ -185,7 +185,7 @@ def shares_with_copies(name, images, copies):
     given = Trial({found.program.inputs[0].result.name: measured}, {}, ()).run(found.program, found.levels)
     for layer in LAYERS:
         expected = found.levels[layer]
-        levels = np.split(given.values[layer], given.copies.get(layer, 1), axis=-1)
+        levels = np.split(given.values[layer], given.copies[layer], axis=-1)
         assert all(np.array_equal(levels[0], other) for other in levels)
         print(f"{name} {layer}: {len(levels)} copies, {100 * share(levels[0], expected):.4f} %")
         yield share(levels[0], expected), share(found.vendor(layer), expected)

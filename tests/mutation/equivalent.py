@@ -21,5 +21,6 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ("backends/program/pack.py", 'raise TypeError(f"{wire} stands in its table")', "pass"): (
         "no wire type of the schema gets there: the branch tells a maintainer who adds one"
     ),
+    ("passes/materialize_alignment.py", "return False", "return None"): "a rule fires if it returns what is true",
 }
 """Path, the code before, the code after (both as `sites.short` writes them) ▶ why."""

@@ -43,6 +43,9 @@ class Term:
 
 NOTHING = Term("none")
 
+RESERVED = ("input", "none", "constant")
+"""Ops that are no operators; a node that is called so is another thing, and no function should have it."""
+
 
 def given(name: str) -> Term:
     """An input of the function."""
@@ -80,7 +83,7 @@ def node_terms(node: Node, values: Mapping[str, Term]) -> list[tuple[str, Term]]
     if stored is not None:
         array = stored.read() if isinstance(stored, StoredTensor) else stored
         return [(node.outputs[0], constant(plain(array)))]
-    op = f"{node.domain}:{node.op}" if node.domain else node.op
+    op = f"{node.domain}:{node.op}" if node.domain or node.op in RESERVED else node.op
     args = [values.get(name, Term(f"a missing value {name}")) for name in node.inputs]
     while args and args[-1] is NOTHING:  # trailing absent arguments may as well be left out
         args.pop()
