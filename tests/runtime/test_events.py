@@ -22,7 +22,7 @@ from cnn2snn_ir.passes.manager import PassManager
 from cnn2snn_ir.passes.pipeline import parse_pipeline
 from cnn2snn_ir.passes.trial import Trial
 from cnn2snn_ir.runtime.engine import Engine
-from cnn2snn_ir.runtime.events import Counted, EventCounter, MapEvents, count_events
+from cnn2snn_ir.runtime.events import Counted, EventCounter, MapEvents, count_events, counted
 from cnn2snn_ir.runtime.model import Model
 from cnn2snn_ir.runtime.storage import Layout
 
@@ -248,6 +248,18 @@ def test_values_without_names_have_keys_of_their_own():
     assert events["quantizer"].density == 1
     assert events["conv2d_1"].shape == (16, 16, 8)
     assert "input" not in events
+
+
+def test_a_memory_that_is_an_output_too_goes_to_the_host():
+    """What is only stored stays on the chip."""
+    module = streaming_program()
+    pushed = [op.result for op in module.body if isinstance(op, akida2.FifoPush)]
+    before = counted(module)
+    assert not set(pushed) & set(before)
+    end = module.terminator
+    module.body.insert_before(end, builtin.Return((*end.operands, pushed[0])))
+    end.erase()
+    assert set(counted(module)) == {*before, pushed[0]} == set(integers_of_the_chip(module))
 
 
 @both
