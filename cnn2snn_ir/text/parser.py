@@ -387,7 +387,7 @@ class _Parser:
     def __init__(self) -> None:
         grammar = (files("cnn2snn_ir.text") / "grammar.lark").read_text(encoding="utf-8")
         self.builder = _Builder()
-        self.lark = Lark(grammar, parser="lalr", lexer="contextual", maybe_placeholders=False, transformer=self.builder)
+        self.lark = Lark(grammar, parser="lalr", lexer="contextual", transformer=self.builder)
 
 
 _LOCAL = threading.local()

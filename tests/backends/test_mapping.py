@@ -12,6 +12,7 @@ from cnn2snn_ir.backends.mapping import MapMode, map_program
 from cnn2snn_ir.backends.mapping.division import DoesNotFitError, parts_of, smallest_division, spans
 from cnn2snn_ir.backends.mapping.explain import advice, layer_advice
 from cnn2snn_ir.backends.mapping.lower import lower
+from cnn2snn_ir.backends.mapping.plan import PlacedLayer
 from cnn2snn_ir.backends.mapping.work import Kind, Work, work_of
 from cnn2snn_ir.device import Confidence, Constant, load_device
 from cnn2snn_ir.diagnostics import CompileError
@@ -100,6 +101,12 @@ def test_modes_use_more_nps_and_passes(program):
     assert fewest.nps < all_nps.nps <= device.nps
     assert len(all_nps.passes) == len(fewest.passes) == 1 < len(more_passes.passes)
     assert more_passes.nps > all_nps.nps
+
+
+@pytest.mark.parametrize(("unit", "nps", "held"), [(Unit.CNP, 2, 12), (Unit.FNP2, 2, 0), (Unit.HRC, 0, 12)])
+def test_weights_in_external_memory_are_in_no_np(unit, nps, held):
+    layer = PlacedLayer(None, unit, tuple(SimpleNamespace(weight_bytes=n) for n in (5, 7)), ())
+    assert (layer.nps, layer.held_bytes) == (nps, held)
 
 
 def test_as_many_passes_as_are_asked_for(program):

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from generators.quantizeml_onnx import Writer, functions, save, small
 from generators.recorded import FIXTURES
+from google.protobuf.message import DecodeError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from cnn2snn_ir.diagnostics import CompileError
 from cnn2snn_ir.frontends import load_model
+from cnn2snn_ir.frontends.onnx import importer
 from cnn2snn_ir.tools.cnn2snn import main
 from cnn2snn_ir.tools.explain_code import meanings
 
@@ -535,3 +537,16 @@ def test_without_the_onnx_package(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
     (found,) = diagnostics(FIXTURES / "onnx" / "cnn_u8.onnx")
     assert (found.code, found.help) == ("ONNX-PACKAGE", "pip install onnx")
+
+
+@pytest.mark.parametrize("error", [DecodeError("truncated"), RecursionError("too deep")])
+def test_what_the_parser_finds_late_is_a_damaged_file(error, monkeypatch, tmp_path):
+    """Parts of a message may be read only when they are looked at."""
+
+    def late(file):
+        raise error
+
+    monkeypatch.setattr(importer, "graph_of", late)
+    (found,) = diagnostics(save(small(), tmp_path))
+    assert found.code == "FILE-DAMAGED"
+    assert str(error) in found.found

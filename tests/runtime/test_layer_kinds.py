@@ -119,6 +119,14 @@ def test_a_table_too_large_to_be_folded(backend, monkeypatch):
     np.testing.assert_array_equal(engine.run(images)[0], reference.run(engine.module, images)[0])
 
 
+def test_a_table_for_all_filters_is_folded_whatever_its_size(monkeypatch):
+    """It has the entries that the program has anyway."""
+    monkeypatch.setattr(table, "MAX_ENTRIES", 2047)
+    x = builtin.Input((6, 5, 3), ui(8), name="input").result
+    assert table.Table.with_output(with_table(x)).results.shape == (1, 2048)
+    assert table.Table.with_output(with_table(x, **TABLES["a table for each filter"])) is None
+
+
 def test_concatenation_is_part_of_the_one_call():
     """Parts of 16 and of 32 bits side by side, without leaving the kernels."""
     rng, graph = np.random.default_rng(0), Graph()

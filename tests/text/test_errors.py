@@ -5,11 +5,13 @@ import contextlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lark import Token, UnexpectedToken
 
 from cnn2snn_ir.diagnostics import CompileError
 from cnn2snn_ir.dialects import DIALECTS
 from cnn2snn_ir.text import parse_module
 from cnn2snn_ir.text.literals import MAX_ELEMENTS
+from cnn2snn_ir.text.syntax_errors import syntax_error
 
 KNOWN = f"known dialects: {', '.join(DIALECTS)}"
 
@@ -143,3 +145,11 @@ def test_mutated_text_gives_a_module_or_a_diagnostic(data):
         text[position] = replacement
     with contextlib.suppress(CompileError):
         parse_module("".join(text))
+
+
+@pytest.mark.parametrize(("accepts", "allowed"), [({"RPAR"}, "')'"), (set(), "')', ','")])
+def test_what_may_stand_there_is_what_leads_on(accepts, allowed):
+    """Of the words that a state of the parser has, some end in a state that takes them no further."""
+    error = UnexpectedToken(Token("COMMA", ";", 0, 1, 3), {"RPAR", "COMMA"})
+    error._accepts = accepts
+    assert syntax_error(error, "x ;", "file").allowed == allowed
