@@ -5,6 +5,7 @@ python -m benchmarks.kernels [--nets transposed over_time] [--batches 1 256] [--
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 from benchmarks.engine import main
@@ -31,4 +32,4 @@ def module(name: str) -> builtin.Module:
 
 
 if __name__ == "__main__":
-    main({name: lambda name=name: module(name) for name in LAYERS}, __doc__)
+    sys.exit(main({name: lambda name=name: module(name) for name in LAYERS}, __doc__, {}))

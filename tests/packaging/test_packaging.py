@@ -1,6 +1,8 @@
 """The distribution: every folder with code is listed, nothing else is, and imports point one way."""
 
 import ast
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -104,3 +106,18 @@ def test_files_are_of_readable_size():
 def test_no_proprietary_import():
     for path, _ in sources():
         assert not {"akida", "cnn2snn", "quantizeml"} & {m.partition(".")[0] for m in imports(path)}
+
+
+BENCHMARKS = ("compiler", "engine", "events", "kernels", "memory", "quantizeml", "simulation", "startup")
+"""Those that take options."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_benchmark_begins(name):
+    """A command that a document names has to run."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", "--help"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-1000:]
+    assert "usage:" in done.stdout
