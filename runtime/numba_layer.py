@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -17,7 +18,7 @@ from cnn2snn_ir.runtime.layer import Ints, Layer
 from cnn2snn_ir.runtime.numba_kernels import Kernel
 from cnn2snn_ir.runtime.packing import form_of, pack, pack_depthwise, whole_blocks
 from cnn2snn_ir.runtime.requantize import INT16, INT32, UINT8, inside
-from cnn2snn_ir.runtime.storage import Buffer, Layout, Offsets
+from cnn2snn_ir.runtime.storage import Array, Buffer, Layout, Offsets
 from cnn2snn_ir.runtime.vector_kernels import BLOCK, MULTIPLIES_BYTES
 
 
@@ -88,12 +89,18 @@ def byte_factors(layer: Layer, operands: Iterable[Range]) -> Ints | None:
     return factors if all(inside(v.times(integers(factors)), UINT8) for v in values) else None
 
 
+@lru_cache(64)
+def repeated(factors: tuple[int, ...], pixels: int) -> Array:
+    """The factors of a row, which are those of many layers: mostly 1."""
+    return np.tile(np.array(factors, np.int32), pixels)
+
+
 def stages(layer: Layer, x: Layout, y: Layout, operands: Iterable[Range]) -> Iterator[Stage]:
     """The commands of a layer in order."""
     if (factors := byte_factors(layer, operands)) is not None:
         x = replace(x, dtype=np.dtype(np.uint8))
         layer = replace(layer, weights=layer.weights // factors[:, None])
-        row = np.tile(factors, layer.row_pitch(x) // x.channels).astype(np.int32)
+        row = repeated(tuple(factors.tolist()), layer.row_pitch(x) // x.channels)
         yield Stage(Kernel.NARROW, np.empty(0, np.int64), {"factors": row, "width": len(row)}, x)
     *before, last = parts(layer, y)
     for make, result in before:
