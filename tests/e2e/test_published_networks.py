@@ -140,7 +140,6 @@ def test_mistakes_name_what_there_is():
 @pytest.mark.slow
 def test_the_largest_classifier_runs_sixteen_images_within_two_gibibytes():
     code = """
-import resource
 import numpy as np
 from benchmarks.zoo import build
 from cnn2snn_ir.runtime.model import Model
@@ -150,11 +149,13 @@ model.map("AKD1500", "hw-pr")
 potentials = model.forward(images)
 assert potentials.shape == (16, 1, 1, 1000) and potentials.std() > 0
 assert model.statistics.inference_frames == 16 and model.statistics.simulation.passes > 3
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+with open("/proc/self/status") as status:
+    print(next(line.split()[1] for line in status if line.startswith("VmHWM")))
 """
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    assert int(run.stdout) < 2 * 2**20  # in KiB
+    # KiB of this process since it is one; ru_maxrss would count the one that started it, too
+    assert int(run.stdout) < 2 * 2**20
 
 
 # ---- networks and measurements ----------------------------------------------------------------------------------
