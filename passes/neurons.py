@@ -9,7 +9,7 @@ import numpy as np
 
 from cnn2snn_ir.analysis.interval import Range
 from cnn2snn_ir.analysis.occurrence import Occurrence
-from cnn2snn_ir.analysis.registers import Limits, in_grains, synthesize
+from cnn2snn_ir.analysis.registers import Limits, in_grains, level_errors, synthesize
 from cnn2snn_ir.dialects import builtin, qnn
 from cnn2snn_ir.ir import Op, Value
 from cnn2snn_ir.passes.copies import copies_of
@@ -137,6 +137,12 @@ def solve(op: qnn.Threshold, proven: Range, seen: Ints | None = None, finer: Int
     act_step = registers.act_step(bits)
     given = in_grains(level_boundaries(registers.threshold, act_step, bits), units)
     return Solution(registers.threshold, act_step, units, lo, hi, wanted, given)
+
+
+def misplaced(op: qnn.Threshold, proven: Range, finer: Ints | None = None) -> Ints:
+    """How many potentials of each channel two registers put at another level, if potentials were so much finer."""
+    found = solve(op, proven, finer=finer)
+    return level_errors(found.wanted, found.given, found.lo, found.hi)[0]
 
 
 def potentials_seen(

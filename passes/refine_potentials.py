@@ -29,7 +29,6 @@ import numpy as np
 
 from cnn2snn_ir.analysis.interval import Range, integers
 from cnn2snn_ir.analysis.ranges import value_ranges
-from cnn2snn_ir.analysis.registers import level_errors
 from cnn2snn_ir.diagnostics import Diagnostic, Severity
 from cnn2snn_ir.dialects import builtin, qnn
 from cnn2snn_ir.ir import Op, Tensor, Value
@@ -38,7 +37,7 @@ from cnn2snn_ir.passes.base import Pass, PassContext, option
 from cnn2snn_ir.passes.copies import COPIES
 from cnn2snn_ir.passes.legality.rule import named
 from cnn2snn_ir.passes.legalize.legalization import LEGALIZED
-from cnn2snn_ir.passes.neurons import Main, activations, main_of, path, solve, source_of
+from cnn2snn_ir.passes.neurons import Main, activations, main_of, misplaced, path, source_of
 from cnn2snn_ir.passes.sink_biases import may_saturate
 from cnn2snn_ir.passes.widen_weights import WIDE, move_boundaries
 from cnn2snn_ir.reference.arithmetic import Ints
@@ -74,7 +73,7 @@ class RefinePotentials(Pass):
         ranges = value_ranges(op)
         changed = False
         for threshold in activations(op):
-            before = moved(threshold, ranges[threshold.x])
+            before = misplaced(threshold, ranges[threshold.x])
             if not before.any():
                 continue
             reading = reading_of(threshold)
@@ -100,18 +99,12 @@ class RefinePotentials(Pass):
             if any(may_saturate(value, finer) for value in finer):
                 why = "the finer potentials may saturate"
                 break
-            left = moved(threshold, ranges[threshold.x], factors)
+            left = misplaced(threshold, ranges[threshold.x], factors)
             if left.sum() < best.moved.sum():
                 best = Choice(copies, factors, left)
             if not left.any():
                 break
         return best if best.copies > 1 else why
-
-
-def moved(op: qnn.Threshold, proven: Range, finer: Ints | None = None) -> Ints:
-    """How many potentials of each channel two registers put at another level, if potentials were so much finer."""
-    found = solve(op, proven, finer=finer)
-    return level_errors(found.wanted, found.given, found.lo, found.hi)[0]
 
 
 def room(main: Main, copies: int) -> Ints:

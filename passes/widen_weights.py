@@ -18,9 +18,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cnn2snn_ir.analysis.interval import Range, integers
+from cnn2snn_ir.analysis.interval import integers
 from cnn2snn_ir.analysis.ranges import value_ranges
-from cnn2snn_ir.analysis.registers import level_errors
 from cnn2snn_ir.diagnostics import Diagnostic, Severity
 from cnn2snn_ir.dialects import builtin, qnn
 from cnn2snn_ir.ir import Op, Tensor, si
@@ -29,7 +28,7 @@ from cnn2snn_ir.ir.verify import place
 from cnn2snn_ir.passes.base import Pass, PassContext
 from cnn2snn_ir.passes.legality.rule import named
 from cnn2snn_ir.passes.legalize.legalization import LEGALIZED
-from cnn2snn_ir.passes.neurons import Main, activations, main_of, path, solve
+from cnn2snn_ir.passes.neurons import Main, activations, main_of, misplaced, path
 from cnn2snn_ir.passes.sink_biases import may_saturate
 from cnn2snn_ir.reference.arithmetic import Ints
 
@@ -49,8 +48,10 @@ class WidenWeights(Pass):
         for threshold in activations(op):
             main = main_of(threshold)
             factors = None if main is None else room(main)
-            if main is None or factors is None or (factors == 1).all() or all_right(threshold, ranges[threshold.x]):
+            if main is None or factors is None or (factors == 1).all():
                 continue
+            if not misplaced(threshold, ranges[threshold.x]).any():
+                continue  # two registers put every level right as it is
             if not all(value.has_one_use for value in path(main.results[0], threshold)):
                 context.why_not[f"{self.name} on {place(threshold)}"] = "others read the potentials, too"
                 continue
@@ -71,12 +72,6 @@ def room(main: Main) -> Ints | None:
         return None
     largest = np.abs(main.weights.int64).reshape(-1, main.weights.array.shape[-1]).max(axis=0)
     return np.where(largest > 0, np.maximum(WIDE.hi // np.maximum(largest, 1), 1), 1)
-
-
-def all_right(op: qnn.Threshold, proven: Range) -> bool:
-    """True if two registers put every level right as it is."""
-    found = solve(op, proven)
-    return not level_errors(found.wanted, found.given, found.lo, found.hi)[0].any()
 
 
 def widen(op: qnn.Threshold, main: Main, factors: Ints) -> None:
